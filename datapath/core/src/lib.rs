@@ -1,0 +1,1 @@
+//! The Open vSwitch datapath: flow keys, flow table, actions, ports.

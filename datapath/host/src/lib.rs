@@ -1,0 +1,1 @@
+//! Datapath ports on a Unix host: AF_PACKET, TAP.

@@ -1,0 +1,1 @@
+//! The Open vSwitch generic netlink families over the datapath.

@@ -1,0 +1,1 @@
+//! The PF_NETLINK socket family, without a kernel.

@@ -1,0 +1,1 @@
+//! The PF_NETLINK family served to client processes over AF_UNIX.

@@ -1,0 +1,1 @@
+//! LD_PRELOAD library that turns netlink sockets into sockets of a pfnl host.

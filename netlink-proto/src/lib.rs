@@ -1,0 +1,1 @@
+//! Netlink and generic netlink wire codec with the Open vSwitch families.

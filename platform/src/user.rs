@@ -1,0 +1,76 @@
+//! The user-space platform: std's mutex, crossbeam's epochs, the monotonic clock.
+
+use crate::{Mutex, Platform, Result, Retired};
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// pfnl in a process.
+#[derive(Clone, Copy, Debug)]
+pub enum User {}
+
+/// Statistics shards: threads beyond this number share them.
+const CPUS: usize = 4;
+
+impl Platform for User {
+    type Mutex<T: Send> = std::sync::Mutex<T>;
+    type SleepMutex<T: Send> = std::sync::Mutex<T>;
+    type Guard = crossbeam_epoch::Guard;
+
+    fn enter() -> Self::Guard {
+        crossbeam_epoch::pin()
+    }
+
+    fn retire(object: Retired) {
+        let section = crossbeam_epoch::pin();
+        // SAFETY: the closure runs when every thread pinned before now has unpinned, which is what `free` asks;
+        // `Retired` is Send, and crossbeam may run the closure on another thread.
+        unsafe { section.defer_unchecked(move || object.free()) };
+    }
+
+    fn now() -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let start = *START.get_or_init(Instant::now);
+        // An uptime-like origin, never 0, so that 0 can mean "never" in statistics.
+        u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1_000_000_000)
+    }
+
+    fn cpu() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static CPU: Cell<usize> = const { Cell::new(usize::MAX) });
+        CPU.with(|cpu| {
+            if cpu.get() == usize::MAX {
+                // Relaxed: only the number counts.
+                cpu.set(NEXT.fetch_add(1, Ordering::Relaxed) % CPUS);
+            }
+            cpu.get()
+        })
+    }
+
+    fn cpus() -> usize {
+        CPUS
+    }
+
+    fn random(out: &mut [u8]) {
+        // Fails only where the kernel has no generator at all; nothing keyed may run there.
+        getrandom::fill(out).expect("the system's random generator");
+    }
+}
+
+impl<T: Send> Mutex<T> for std::sync::Mutex<T> {
+    type Guard<'a>
+        = MutexGuard<'a, T>
+    where
+        T: 'a;
+
+    fn try_new(_name: &'static CStr, value: T) -> Result<Self> {
+        Ok(std::sync::Mutex::new(value))
+    }
+
+    fn lock(&self) -> Self::Guard<'_> {
+        // The cores do not panic under a lock; a test that does has told its story already.
+        std::sync::Mutex::lock(self).unwrap_or_else(PoisonError::into_inner)
+    }
+}

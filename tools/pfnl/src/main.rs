@@ -1,0 +1,3 @@
+//! Run netlink programs against a user-space PF_NETLINK and Open vSwitch datapath.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! pfnl's chores: demo, test, checks.
+
+fn main() {}
