@@ -1,1 +1,31 @@
-//! AF_PACKET and TAP, wrapped safely.
+//! Raw frames and network interfaces of a Linux host, wrapped safely.
+//!
+//! - [`PacketSocket`]: an interface's frames by AF_PACKET, with offload metadata and VLAN tags put back.
+//! - [`Tap`]: a TAP interface of our own, with the same metadata.
+//! - [`LinkWatch`], [`Links`]: which interfaces there are, and what happens to them (rtnetlink).
+//! - [`VnetHeader`]: the ten bytes before every frame that carry its offload metadata.
+//!
+//! One of the named boundary crates: `unsafe` is allowed here, each block with its reason. It knows neither
+//! datapath nor buffers: callers bring `AsMut<[u8]>` memory to read into.
+//!
+//! Every socket here is one of the host's own kernel, opened in the network namespace of the calling thread.
+#![cfg(target_os = "linux")]
+
+mod link;
+mod packet;
+mod sys;
+mod tap;
+mod vnet;
+mod watch;
+
+pub use link::{Link, LinkStats, Links};
+pub use packet::{PacketOptions, PacketSocket, Received};
+pub use tap::Tap;
+pub use vnet::{GsoType, VnetHeader};
+pub use watch::{LinkEvent, LinkWatch};
+
+/// How many frames one call reads or writes at most.
+pub const BATCH: usize = 32;
+
+/// The longest interface name: `IFNAMSIZ` less its terminating NUL.
+pub const NAME_MAX: usize = libc::IFNAMSIZ - 1;
