@@ -1,0 +1,209 @@
+//! The heads of datagrams: eight words each, in the machine's own byte order (both sides are on one machine).
+
+/// Bytes of a [`Request`].
+pub const REQUEST: usize = 32;
+/// Bytes of an [`Answer`].
+pub const ANSWER: usize = 32;
+/// Bytes of an [`Arrival`].
+pub const ARRIVAL: usize = 32;
+
+/// Changes whenever a layout in this crate does; host and preload library must agree.
+pub const VERSION: u32 = 1;
+
+/// Tells our datagrams from somebody else's.
+const MAGIC: u32 = 0x6c6e_6670; // "pfnl"
+
+fn pack(words: [u32; 8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+fn unpack(bytes: &[u8; 32]) -> [u32; 8] {
+    let mut words = [0; 8];
+    for (word, place) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+        *word = u32::from_ne_bytes(*place);
+    }
+    words
+}
+
+/// What a client asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// First datagram: become a netlink socket. `a` = version, `b` = type, `c` = protocol. Answered by an [`Answer`].
+    Hello,
+    /// First datagram: tell about the host. `a` = version. Answered by text until the end of the connection.
+    Status,
+    /// This process has the descriptor but not the page. Carries a descriptor on which the [`Answer`] is given.
+    Attach,
+    /// A message follows. `a` = 1 if a destination is named, `b` = its portid, `c` = its groups.
+    Send,
+    /// Another operation on the socket; see [`Op`].
+    Call(Op),
+    /// Something was read (the page's counters say how much): go on with a dump, push what is queued.
+    Read,
+}
+
+/// Operations that are neither sending nor receiving.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// `a` = portid, `b` = groups.
+    Bind,
+    /// `a` = 1 to connect, 0 to disconnect, `b` = portid, `c` = groups.
+    Connect,
+    /// `a` = level, `b` = name; the value follows.
+    SetOption,
+    /// `a` = level, `b` = name; the value comes in the slot.
+    GetOption,
+}
+
+/// A client's datagram, up to its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// What is asked.
+    pub kind: Kind,
+    /// Where the result is awaited.
+    pub slot: u32,
+    /// The slot's tag; see [`crate::Page`].
+    pub tag: u32,
+    /// As `kind` says.
+    pub a: u32,
+    /// As `kind` says.
+    pub b: u32,
+    /// As `kind` says.
+    pub c: u32,
+}
+
+impl Request {
+    /// A request that waits on no slot and has no arguments.
+    pub const fn new(kind: Kind) -> Request {
+        Request { kind, slot: u32::MAX, tag: 0, a: 0, b: 0, c: 0 }
+    }
+
+    /// As it travels.
+    pub fn to_bytes(self) -> [u8; REQUEST] {
+        let kind = match self.kind {
+            Kind::Hello => 1,
+            Kind::Status => 2,
+            Kind::Attach => 3,
+            Kind::Send => 4,
+            Kind::Read => 5,
+            Kind::Call(Op::Bind) => 16,
+            Kind::Call(Op::Connect) => 17,
+            Kind::Call(Op::SetOption) => 18,
+            Kind::Call(Op::GetOption) => 19,
+        };
+        pack([MAGIC, kind, self.slot, self.tag, self.a, self.b, self.c, 0])
+    }
+
+    /// What travelled, if it is one of ours.
+    pub fn from_bytes(bytes: &[u8; REQUEST]) -> Option<Request> {
+        let [magic, kind, slot, tag, a, b, c, _] = unpack(bytes);
+        let kind = match kind {
+            1 => Kind::Hello,
+            2 => Kind::Status,
+            3 => Kind::Attach,
+            4 => Kind::Send,
+            5 => Kind::Read,
+            16 => Kind::Call(Op::Bind),
+            17 => Kind::Call(Op::Connect),
+            18 => Kind::Call(Op::SetOption),
+            19 => Kind::Call(Op::GetOption),
+            _ => return None,
+        };
+        (magic == MAGIC).then_some(Request { kind, slot, tag, a, b, c })
+    }
+}
+
+/// The host's word on HELLO and ATTACH; the page's descriptor comes with it when `errno` is 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The host's [`VERSION`].
+    pub version: u32,
+    /// Why not.
+    pub errno: i32,
+}
+
+impl Answer {
+    /// As it travels.
+    pub fn to_bytes(self) -> [u8; ANSWER] {
+        pack([MAGIC, self.version, self.errno.cast_unsigned(), 0, 0, 0, 0, 0])
+    }
+
+    /// What travelled, if it is one of ours.
+    pub fn from_bytes(bytes: &[u8; ANSWER]) -> Option<Answer> {
+        let [magic, version, errno, ..] = unpack(bytes);
+        (magic == MAGIC).then_some(Answer { version, errno: errno.cast_signed() })
+    }
+}
+
+/// In front of every message block that the host gives to a client.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Arrival {
+    /// Nothing follows: it only wakes a client, whose pending error stands in the page.
+    pub nudge: bool,
+    /// Portid of the sender (0 is the kernel).
+    pub pid: u32,
+    /// The group it was sent to, as recvmsg(2)'s `nl_groups` mask.
+    pub groups: u32,
+    /// The group it was sent to, by number.
+    pub group: u32,
+    /// What reading it frees in the receive queue.
+    pub charge: u32,
+    /// Who sent it: process, user, group, for SCM_CREDENTIALS.
+    pub sender: [u32; 3],
+}
+
+impl Arrival {
+    /// As it travels.
+    pub fn to_bytes(self) -> [u8; ARRIVAL] {
+        let [pid, uid, gid] = self.sender;
+        // The first word also tells our datagrams from others, should a descriptor be mistaken.
+        let head = if self.nudge { !MAGIC } else { MAGIC };
+        pack([head, self.pid, self.groups, self.group, self.charge, pid, uid, gid])
+    }
+
+    /// What travelled, if it is one of ours.
+    pub fn from_bytes(bytes: &[u8; ARRIVAL]) -> Option<Arrival> {
+        let [head, pid, groups, group, charge, spid, uid, gid] = unpack(bytes);
+        let nudge = match head {
+            MAGIC => false,
+            head if head == !MAGIC => true,
+            _ => return None,
+        };
+        Some(Arrival { nudge, pid, groups, group, charge, sender: [spid, uid, gid] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_unpacks() {
+        let ops = [Op::Bind, Op::Connect, Op::SetOption, Op::GetOption].map(Kind::Call);
+        let kinds = [Kind::Hello, Kind::Status, Kind::Attach, Kind::Send, Kind::Read];
+        for kind in kinds.into_iter().chain(ops) {
+            let request = Request { kind, slot: 3, tag: 0x1234_5678, a: u32::MAX, b: 7, c: 9 };
+            assert_eq!(Request::from_bytes(&request.to_bytes()), Some(request));
+        }
+        for nudge in [false, true] {
+            let arrival = Arrival { nudge, pid: 1, groups: 2, group: 3, charge: 4, sender: [5, 6, 7] };
+            assert_eq!(Arrival::from_bytes(&arrival.to_bytes()), Some(arrival));
+        }
+        let answer = Answer { version: VERSION, errno: -3 };
+        assert_eq!(Answer::from_bytes(&answer.to_bytes()), Some(answer));
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        assert_eq!(Request::from_bytes(&[0; 32]), None);
+        assert_eq!(Arrival::from_bytes(&[0; 32]), None);
+        assert_eq!(Answer::from_bytes(&[7; 32]), None);
+        let mut bytes = Request::new(Kind::Read).to_bytes();
+        bytes[4] = 200;
+        assert_eq!(Request::from_bytes(&bytes), None);
+    }
+}
