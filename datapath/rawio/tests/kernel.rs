@@ -168,7 +168,7 @@ fn a_tap_lives_as_long_as_its_descriptor() {
 
         ip("link set pfnl-tap addrgenmode none up");
         let host = open("pfnl-tap");
-        let there = frame(&[0x81, 0, 0, 5, 0x88, 0xb5, 1]);
+        let there = frame(&[0x81, 0, 0, 5, 0x88, 0xb5, 1, 0]);
         tap.send(&VnetHeader::default(), &there).unwrap();
         assert_eq!(receive(&host, 1)[0].1, there);
         let back = frame(&[0x88, 0xb5, 2, 3]);
