@@ -109,13 +109,14 @@ impl Retired {
 /// `place` is null or owns an `Inner<T>` that came from an [`RcuBox`].
 pub struct RcuCell<P: Platform, T: Send + Sync + 'static> {
     place: AtomicPtr<Inner<T>>,
-    owns: PhantomData<(Box<T>, fn() -> P)>,
+    owns: PhantomData<Box<T>>,
+    platform: PhantomData<fn() -> P>,
 }
 
 impl<P: Platform, T: Send + Sync + 'static> RcuCell<P, T> {
     /// A cell with a value, or an empty one.
     pub fn new(value: Option<RcuBox<T>>) -> RcuCell<P, T> {
-        RcuCell { place: AtomicPtr::new(into_raw(value)), owns: PhantomData }
+        RcuCell { place: AtomicPtr::new(into_raw(value)), owns: PhantomData, platform: PhantomData }
     }
 
     /// The value as a reader sees it, for as long as its critical section lasts.

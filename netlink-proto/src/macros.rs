@@ -1,0 +1,268 @@
+//! One row per attribute.
+
+/// Declares a table of attributes: from each row come the constant, the decoder, the writer and the policy.
+///
+/// ```
+/// pfnl_proto::attributes! {
+///     /// Attributes of a sample family.
+///     pub mod sample: "sample_attr" {
+///         /// What it is called.
+///         1 NAME name: nul_string(15);
+///         /// How many.
+///         2 COUNT count: u32 [Policy::Uint(4, 0, 100)];
+///         /// Counters, to user space only.
+///         3 STATS stats: fixed([u8; 16]) [Policy::None];
+///     }
+/// }
+/// use pfnl_proto::{Attrs, Level, Writer};
+/// let mut buf = Vec::new();
+/// sample::Put(&mut Writer::new(&mut buf)).name(b"x").count(7);
+/// let view = sample::View::parse(Attrs::new(&buf, 0), Level::Liberal).unwrap();
+/// assert_eq!((view.name(), view.count(), view.stats()), (Some(&b"x"[..]), Some(7), None));
+/// ```
+///
+/// A row is `number CONSTANT name: kind [policy];`. Rows stand in number order (checked at compile time); the policy
+/// may be left out where it follows from the kind ([`Policy::of`](crate::Policy::of)). Kinds:
+///
+/// | kind | payload | getter gives |
+/// |---|---|---|
+/// | `flag` | none | `bool` |
+/// | `u8 u16 u32 u64 s32` | integer, host order | `Option` of it |
+/// | `be16 be32 be64` | integer, network order | `Option` of it, host order |
+/// | `string(n)`, `nul_string(n)` | text of at most n bytes | `Option<&[u8]>` up to the NUL |
+/// | `bytes(n)` | up to n bytes, 0 = any | `Option<&[u8]>` |
+/// | `fixed(T)` | a [`Fixed`](crate::Fixed) structure | `Option<T>` |
+/// | `u32s` | integers, host order | `Option<U32s>` |
+/// | `nest(m)`, `list(m)`, `array(m)` | attributes of module m's table | `Option<Attrs>` |
+/// | `pad` | ignored | nothing |
+#[macro_export]
+macro_rules! attributes {
+    ($(
+        $(#[$doc:meta])*
+        pub mod $module:ident: $c_name:literal {
+            $($(#[$row_doc:meta])* $number:literal $constant:ident $field:ident:
+                $kind:ident $(($($arg:tt)*))? $([$policy:expr])?;)*
+        }
+    )*) => {$(
+        $(#[$doc])*
+        pub mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            #[allow(unused_imports)]
+            use $crate::{Kind, Policy};
+
+            $($(#[$row_doc])* pub const $constant: u16 = $number;)*
+
+            /// The rows.
+            pub static TABLE: $crate::Table = $crate::Table {
+                name: $c_name,
+                rows: &[$(
+                    $crate::Row {
+                        number: $number,
+                        name: stringify!($field),
+                        kind: $crate::attribute_kind!($kind $(($($arg)*))?),
+                        policy: $crate::attribute_policy!(($kind $(($($arg)*))?) $([$policy])?),
+                    },
+                )*],
+            };
+
+            const NUMBERS: &[u16] = &[$($number),*];
+            const _: () = assert!($crate::macro_support::in_order(NUMBERS), "rows are not in number order");
+            const SLOTS: usize = $crate::macro_support::slots(NUMBERS);
+
+            /// The attributes of one message or nest, in place.
+            #[derive(Clone, Copy, Debug)]
+            pub struct View<'a>(pub $crate::Index<'a, SLOTS>);
+
+            impl<'a> View<'a> {
+                /// Reads and validates a run of attributes in one pass.
+                ///
+                /// # Errors
+                /// As [`Index::parse`](crate::Index::parse).
+                #[inline]
+                pub fn parse(attrs: $crate::Attrs<'a>, level: $crate::Level) -> Result<View<'a>, $crate::Error> {
+                    $crate::Index::parse(attrs, &TABLE, level).map(View)
+                }
+
+                $($crate::attribute_getter! { $(#[$row_doc])* $number $field: $kind $(($($arg)*))? })*
+            }
+
+            /// Writes the table's attributes, in the order of the calls.
+            pub struct Put<'w, 'b>(pub &'w mut $crate::Writer<'b>);
+
+            impl<'w, 'b> Put<'w, 'b> {
+                $($crate::attribute_setter! { $(#[$row_doc])* $number $field: $kind $(($($arg)*))? })*
+            }
+        }
+    )*};
+}
+
+/// The [`Kind`](crate::Kind) of a row.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_kind {
+    (pad) => {
+        Kind::Pad
+    };
+    (flag) => {
+        Kind::Flag
+    };
+    (u8) => {
+        Kind::Uint(1)
+    };
+    (u16) => {
+        Kind::Uint(2)
+    };
+    (u32) => {
+        Kind::Uint(4)
+    };
+    (u64) => {
+        Kind::Uint(8)
+    };
+    (s32) => {
+        Kind::Sint(4)
+    };
+    (be16) => {
+        Kind::Be(2)
+    };
+    (be32) => {
+        Kind::Be(4)
+    };
+    (be64) => {
+        Kind::Be(8)
+    };
+    (string($len:literal)) => {
+        Kind::String($len)
+    };
+    (nul_string($len:literal)) => {
+        Kind::NulString($len)
+    };
+    (bytes($len:literal)) => {
+        Kind::Bytes($len)
+    };
+    (fixed($ty:ty)) => {
+        Kind::Struct(<$ty as $crate::Fixed>::LEN as u16)
+    };
+    (u32s) => {
+        Kind::U32s
+    };
+    (nest($module:ident)) => {
+        Kind::Nest(&$module::TABLE)
+    };
+    (list($module:ident)) => {
+        Kind::List(&$module::TABLE)
+    };
+    (array($module:ident)) => {
+        Kind::Array(&$module::TABLE)
+    };
+}
+
+/// The [`Policy`](crate::Policy) of a row.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_policy {
+    ($kind:tt [$policy:expr]) => { $policy };
+    (($($kind:tt)*)) => { Policy::of($crate::attribute_kind!($($kind)*)) };
+}
+
+/// The getter of a row.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_getter {
+    ($(#[$doc:meta])* $number:literal $field:ident: pad) => {};
+    ($(#[$doc:meta])* $number:literal $field:ident: flag) => {
+        $(#[$doc])* #[inline] pub fn $field(&self) -> bool { self.0.has($number) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: string($len:literal)) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.string()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: nul_string($len:literal)) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.string()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: bytes($len:literal)) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.payload()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: fixed($ty:ty)) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $ty, |attr| $crate::Fixed::read(attr.payload()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: u32s) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $crate::U32s<'a>, |attr| Some(attr.u32s()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: s32) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: i32, |attr| attr.s32() }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be16) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u16, |attr| attr.be16() }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be32) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u32, |attr| attr.be32() }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be64) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u64, |attr| attr.be64() }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: $nest:ident($module:ident)) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $crate::Attrs<'a>, |attr| Some(attr.attrs()) }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: $int:ident) => {
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $int, |attr| attr.$int() }
+    };
+    (@ $(#[$doc:meta])* $number:literal $field:ident: $ty:ty, $read:expr) => {
+        $(#[$doc])*
+        #[inline]
+        pub fn $field(&self) -> Option<$ty> {
+            let read: fn($crate::Attr<'a>) -> Option<$ty> = $read;
+            self.0.attr($number).and_then(read)
+        }
+    };
+}
+
+/// The writer's method of a row.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_setter {
+    ($(#[$doc:meta])* $number:literal $field:ident: pad) => {};
+    ($(#[$doc:meta])* $number:literal $field:ident: flag) => {
+        $(#[$doc])* pub fn $field(&mut self) -> &mut Self { self.0.flag($number); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: string($len:literal)) => {
+        $(#[$doc])* pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: nul_string($len:literal)) => {
+        $(#[$doc])* pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: bytes($len:literal)) => {
+        $(#[$doc])* pub fn $field(&mut self, bytes: &[u8]) -> &mut Self { self.0.bytes($number, bytes); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: fixed($ty:ty)) => {
+        $(#[$doc])* pub fn $field(&mut self, value: &$ty) -> &mut Self { self.0.fixed($number, value); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: u32s) => {
+        $(#[$doc])*
+        pub fn $field(&mut self, values: impl ExactSizeIterator<Item = u32>) -> &mut Self {
+            self.0.u32s($number, values);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: s32) => {
+        $(#[$doc])* pub fn $field(&mut self, value: i32) -> &mut Self { self.0.fixed($number, &value); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be16) => {
+        $(#[$doc])* pub fn $field(&mut self, value: u16) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be32) => {
+        $(#[$doc])* pub fn $field(&mut self, value: u32) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: be64) => {
+        $(#[$doc])* pub fn $field(&mut self, value: u64) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: $nest:ident($module:ident)) => {
+        $(#[$doc])*
+        pub fn $field(&mut self, fill: impl FnOnce(&mut $crate::Writer<'b>)) -> &mut Self {
+            self.0.nest($number, fill);
+            self
+        }
+    };
+    ($(#[$doc:meta])* $number:literal $field:ident: $int:ident) => {
+        $(#[$doc])* pub fn $field(&mut self, value: $int) -> &mut Self { self.0.fixed($number, &value); self }
+    };
+}

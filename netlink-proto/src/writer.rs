@@ -1,0 +1,250 @@
+//! Writes messages and attributes into a growing buffer, up to a limit.
+//!
+//! The writer is sticky: after the first failure (`EMSGSIZE`: the limit, `ENOMEM`: the allocator) everything is a
+//! no-op and [`Writer::result`] tells. Nests close themselves, so a length cannot be forgotten.
+
+use crate::attr::{NLA_F_NESTED, NLA_HDRLEN};
+use crate::fixed::Fixed;
+use crate::{align, msg};
+use alloc::vec::Vec;
+use pfnl_platform::Errno;
+
+/// Appends to a buffer.
+pub struct Writer<'b> {
+    buf: &'b mut Vec<u8>,
+    /// The buffer's length that must not be passed.
+    limit: usize,
+    failed: Option<Errno>,
+}
+
+/// A place to go back to when a record does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(usize);
+
+impl<'b> Writer<'b> {
+    /// Appends to `buf` without a limit but memory.
+    pub fn new(buf: &'b mut Vec<u8>) -> Writer<'b> {
+        Writer::with_limit(buf, usize::MAX)
+    }
+
+    /// Appends to `buf` until it is `limit` bytes long.
+    pub fn with_limit(buf: &'b mut Vec<u8>, limit: usize) -> Writer<'b> {
+        Writer { buf, limit, failed: None }
+    }
+
+    /// How much is in the buffer.
+    pub fn len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// Whether nothing is in the buffer.
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// The first failure, if there was one.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` or `ENOMEM`, or what [`Writer::fail`] was given.
+    pub fn result(&self) -> Result<(), Errno> {
+        self.failed.map_or(Ok(()), Err)
+    }
+
+    /// Records a failure of the caller's, unless there was one before.
+    pub fn fail(&mut self, errno: Errno) {
+        self.failed.get_or_insert(errno);
+    }
+
+    /// Where the writer stands.
+    pub fn mark(&self) -> Mark {
+        Mark(self.buf.len())
+    }
+
+    /// Takes back everything after `mark`, a failure too.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.buf.truncate(mark.0);
+        self.failed = None;
+    }
+
+    /// Room for `len` more bytes, zeroed and padded to 4; `None` once failed.
+    #[inline]
+    fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let start = self.buf.len();
+        let end = start.saturating_add(align(len));
+        if end > self.limit {
+            self.failed = Some(Errno::EMSGSIZE);
+            return None;
+        }
+        if self.buf.try_reserve(end.saturating_sub(start)).is_err() {
+            self.failed = Some(Errno::ENOMEM);
+            return None;
+        }
+        self.buf.resize(end, 0);
+        self.buf.get_mut(start..)
+    }
+
+    /// Bytes as they are, padded to 4: a user header, an echoed request.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        if let Some(out) = self.grow(bytes.len())
+            && let Some(out) = out.get_mut(..bytes.len())
+        {
+            out.copy_from_slice(bytes);
+        }
+        self
+    }
+
+    /// A fixed structure without an attribute header: a user header.
+    pub fn raw_fixed<T: Fixed>(&mut self, value: &T) -> &mut Self {
+        if let Some(out) = self.grow(T::LEN) {
+            value.write(out);
+        }
+        self
+    }
+
+    /// An attribute's header and room for its payload.
+    #[inline]
+    fn attr(&mut self, number: u16, len: usize) -> Option<&mut [u8]> {
+        let Ok(nla_len) = u16::try_from(len.saturating_add(NLA_HDRLEN)) else {
+            self.fail(Errno::EMSGSIZE);
+            return None;
+        };
+        let out = self.grow(usize::from(nla_len))?;
+        let (header, payload) = out.split_first_chunk_mut::<NLA_HDRLEN>()?;
+        let ([a, b], [c, d]) = (nla_len.to_ne_bytes(), number.to_ne_bytes());
+        *header = [a, b, c, d];
+        payload.get_mut(..len)
+    }
+
+    /// An attribute with these bytes.
+    #[inline]
+    pub fn bytes(&mut self, number: u16, payload: &[u8]) -> &mut Self {
+        if let Some(out) = self.attr(number, payload.len()) {
+            out.copy_from_slice(payload);
+        }
+        self
+    }
+
+    /// An attribute with text and the NUL that ends it.
+    pub fn string(&mut self, number: u16, text: &[u8]) -> &mut Self {
+        if let Some(out) = self.attr(number, text.len().saturating_add(1))
+            && let Some(out) = out.get_mut(..text.len())
+        {
+            out.copy_from_slice(text);
+        }
+        self
+    }
+
+    /// An attribute with an integer in host byte order or a structure.
+    #[inline]
+    pub fn fixed<T: Fixed>(&mut self, number: u16, value: &T) -> &mut Self {
+        if let Some(out) = self.attr(number, T::LEN) {
+            value.write(out);
+        }
+        self
+    }
+
+    /// An attribute without payload.
+    pub fn flag(&mut self, number: u16) -> &mut Self {
+        self.bytes(number, &[])
+    }
+
+    /// An attribute with an array of integers in host byte order.
+    pub fn u32s(&mut self, number: u16, values: impl ExactSizeIterator<Item = u32>) -> &mut Self {
+        if let Some(out) = self.attr(number, values.len().saturating_mul(4)) {
+            out.chunks_exact_mut(4).zip(values).for_each(|(out, value)| value.write(out));
+        }
+        self
+    }
+
+    /// A nest of attributes, without `NLA_F_NESTED`, as openvswitch and nlctrl's older commands send them.
+    pub fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        let start = self.buf.len();
+        if self.grow(NLA_HDRLEN).is_none() {
+            return self;
+        }
+        fill(self);
+        if self.failed.is_some() {
+            return self;
+        }
+        let Ok(nla_len) = u16::try_from(self.buf.len().saturating_sub(start)) else {
+            self.fail(Errno::EMSGSIZE);
+            return self;
+        };
+        let ([a, b], [c, d]) = (nla_len.to_ne_bytes(), number.to_ne_bytes());
+        if let Some(header) = self.buf.get_mut(start..).and_then(|bytes| bytes.first_chunk_mut()) {
+            *header = [a, b, c, d];
+        }
+        self
+    }
+
+    /// A nest marked with `NLA_F_NESTED`, as newer families send them.
+    pub fn nest_marked(&mut self, number: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        self.nest(number | NLA_F_NESTED, fill)
+    }
+
+    /// A whole message: header, what `fill` writes, and the length put right. Taken back when it does not fit.
+    pub fn message(&mut self, header: msg::Header, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        let mark = self.mark();
+        self.raw_fixed(&header);
+        fill(self);
+        match self.failed {
+            Some(_) => self.buf.truncate(mark.0),
+            None => self.set_message_len(mark),
+        }
+        self
+    }
+
+    /// Puts the length of the message that starts at `mark` right, after more was appended to it.
+    pub fn set_message_len(&mut self, mark: Mark) {
+        let Ok(len) = u32::try_from(self.buf.len().saturating_sub(mark.0)) else {
+            return self.fail(Errno::EMSGSIZE);
+        };
+        if let Some(place) = self.buf.get_mut(mark.0..).and_then(|bytes| bytes.first_chunk_mut::<4>()) {
+            *place = len.to_ne_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attr::Attrs;
+
+    #[test]
+    fn nests_close_themselves_and_padding_is_zero() {
+        let mut buf = Vec::new();
+        Writer::new(&mut buf).nest(1, |w| {
+            w.bytes(2, b"abc").flag(3);
+        });
+        assert_eq!(buf, [16, 0, 1, 0, 7, 0, 2, 0, b'a', b'b', b'c', 0, 4, 0, 3, 0]);
+        let nest = Attrs::new(&buf, 0).next().unwrap();
+        assert_eq!(nest.attrs().map(|attr| attr.number()).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn the_limit_is_sticky_and_a_rewind_lifts_it() {
+        let mut buf = Vec::new();
+        let mut w = Writer::with_limit(&mut buf, 12);
+        w.fixed(1, &7u32);
+        let mark = w.mark();
+        w.nest(2, |w| {
+            w.fixed(1, &1u32);
+        });
+        assert_eq!(w.result(), Err(Errno::EMSGSIZE));
+        w.flag(3);
+        assert_eq!(w.result(), Err(Errno::EMSGSIZE));
+        w.rewind(mark);
+        assert_eq!(w.flag(3).result(), Ok(()));
+        assert_eq!(buf.len(), 12);
+    }
+
+    #[test]
+    fn a_payload_too_long_for_its_length_field_is_refused() {
+        let mut buf = Vec::new();
+        assert_eq!(Writer::new(&mut buf).bytes(1, &[0; 65532]).result(), Err(Errno::EMSGSIZE));
+        assert_eq!(Writer::new(&mut buf).bytes(1, &[0; 65531]).result(), Ok(()));
+    }
+}
