@@ -1,3 +1,61 @@
-//! pfnl's chores: demo, test, checks.
+//! pfnl's chores. `cargo xtask demo` and `cargo xtask test` are the two commands of the README; `.ci/run` calls
+//! the second and nothing else, so that a laptop and CI do the same.
 
-fn main() {}
+mod demo;
+mod kernel_bound;
+mod licences;
+mod packages;
+mod sh;
+mod test;
+
+use clap::{Parser, Subcommand};
+use packages::Part;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "pfnl's chores: demo, test, checks")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Shows the main job: ovs-dpctl programs pfnl's datapath, pings cross it
+    Demo,
+    /// Runs every test; the summary counts the checks with real clients
+    Test {
+        /// Only this part (may be given several times)
+        #[arg(long, value_enum)]
+        only: Vec<test::Section>,
+        /// Names, or parts of names, of real-client tests
+        names: Vec<String>,
+    },
+    /// What needs no build of the whole: fmt, clippy, licences
+    Check,
+    /// Builds the no_std cores as the FreeBSD modules take them and measures the result
+    KernelBound {
+        /// Also shows that the check can fail: injects a float, a big frame and std
+        #[arg(long)]
+        self_test: bool,
+    },
+    /// Installs what the other chores need, and does nothing else
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Demo => demo::run(),
+        Chore::Test { only, names } => test::run(&only, &names),
+        Chore::Check => test::run(&[test::Section::Fmt, test::Section::Clippy, test::Section::Licences], &[]),
+        Chore::KernelBound { self_test } => kernel_bound::run(self_test),
+        Chore::Setup => packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Lint]),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

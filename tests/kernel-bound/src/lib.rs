@@ -1,0 +1,32 @@
+//! The `no_std` cores, put together as a kernel module puts them together: with a platform, an allocator and a
+//! panic handler that are not std's. It is linked and measured, never run: see `cargo xtask kernel-bound`.
+//!
+//! Generic code exists only where it is used, so [`pfnl_kernel_bound`] uses the cores' entry points, on values the
+//! compiler cannot know.
+#![no_std]
+
+extern crate alloc;
+
+mod inject;
+mod kernel;
+mod platform;
+
+use alloc::vec::Vec;
+use pfnl_platform::Result;
+pub use platform::Kernel;
+
+/// What the linker keeps: everything that can be reached from here.
+#[unsafe(no_mangle)]
+pub extern "C" fn pfnl_kernel_bound() -> i32 {
+    match run() {
+        Ok(()) => 0,
+        Err(errno) => errno.linux(),
+    }
+}
+
+fn run() -> Result<()> {
+    let mut input = Vec::new();
+    kernel::input(&mut input)?;
+    inject::inject(&input);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Runs tests one after the other inside the sandbox, and counts.
+
+use crate::{client, host, sandbox};
+use anyhow::Result;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// A test: what it shows, and the code.
+pub type Test = (&'static str, fn() -> Result<()>);
+
+/// Why a test did not run: an error that is no failure.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Skips the rest of the test with a reason that will be printed.
+///
+/// # Errors
+/// Always: that is how a test ends early.
+pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Skip(reason.into()).into())
+}
+
+/// Turns an error into a skip: for what a machine may not allow.
+pub trait OrSkip<T> {
+    /// The value, or a skip with the error's words.
+    ///
+    /// # Errors
+    /// The skip.
+    fn or_skip(self) -> Result<T>;
+}
+
+impl<T> OrSkip<T> for Result<T> {
+    fn or_skip(self) -> Result<T> {
+        self.or_else(|error| skip(format!("{error:#}")))
+    }
+}
+
+/// The whole of a test program: outside, builds and enters the sandbox; inside, runs the tests.
+/// Arguments: names (or parts of names) of tests; `--list`.
+#[must_use]
+pub fn main(tests: &[Test]) -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    match if sandbox::inside() { inside(tests, &args) } else { outside(tests, &args) } {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn outside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
+    host::build()?;
+    if let Err(why) = sandbox::flags() {
+        tests.iter().for_each(|(name, _)| println!("test {name} ... skipped: {why:#}"));
+        println!("\nreal-client checks: 0\ntest result: ok. 0 passed; 0 failed; {} skipped", tests.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = sandbox::enter(args)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn inside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
+    sandbox::prepare()?;
+    let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let wanted =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
+    for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
+        let began = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|_| anyhow::bail!("panicked"));
+        let took = began.elapsed().as_secs_f32();
+        match result {
+            Ok(()) => {
+                passed += 1;
+                println!("test {name} ... ok ({took:.1} s)");
+            }
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(reason) => {
+                    skipped += 1;
+                    println!("test {name} ... skipped: {reason}");
+                }
+                None => {
+                    println!(
+                        "test {name} ... FAILED ({took:.1} s)\n    {}",
+                        format!("{error:#}").replace('\n', "\n    ")
+                    );
+                    failed.push(name);
+                }
+            },
+        }
+    }
+    for name in &failed {
+        println!("failed: {name}");
+    }
+    let checks = client::checks();
+    let by_program: Vec<String> = checks.iter().map(|(client, count)| format!("{client} {count}")).collect();
+    println!("\nreal-client checks: {} ({})", checks.values().sum::<usize>(), by_program.join(", "));
+    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {passed} passed; {} failed; {skipped} skipped", failed.len());
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

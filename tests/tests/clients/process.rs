@@ -1,0 +1,3 @@
+//! x
+use pfnl_tests::runner::Test;
+pub const TESTS: &[Test] = &[];
