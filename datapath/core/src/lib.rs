@@ -1,1 +1,38 @@
-//! The Open vSwitch datapath: flow keys, flow table, actions, ports.
+//! The Open vSwitch datapath, without netlink and without a kernel.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod action;
+pub mod datapath;
+pub mod extract;
+pub mod flow;
+mod hash;
+pub mod key;
+pub mod mask;
+pub mod offload;
+pub mod packet;
+mod percpu;
+pub mod port;
+mod ports;
+mod table;
+pub mod upcall;
+
+pub use datapath::{Datapath, DatapathStats, FlowName, Put};
+pub use key::FlowKey;
+pub use packet::{Packet, VecPacket};
+pub use table::{Cursor, MAX_MASKS};
+pub use upcall::Upcall;

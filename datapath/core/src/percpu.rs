@@ -1,0 +1,72 @@
+//! Counters that processors do not fight over: one shard for each, summed by whoever reads.
+
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
+use pfnl_platform::{Platform, Result};
+
+/// Shards of a value, one for each processor or fewer.
+pub(crate) struct PerCpu<P, T> {
+    first: T,
+    rest: Vec<T>,
+    platform: PhantomData<fn() -> P>,
+}
+
+impl<P: Platform, T: Default> PerCpu<P, T> {
+    /// At most `limit` shards.
+    pub fn try_new(limit: usize) -> Result<PerCpu<P, T>> {
+        let shards = P::cpus().min(limit).saturating_sub(1);
+        let mut rest = Vec::new();
+        rest.try_reserve_exact(shards)?;
+        rest.resize_with(shards, T::default);
+        Ok(PerCpu { first: T::default(), rest, platform: PhantomData })
+    }
+
+    /// The shard of this processor.
+    #[inline]
+    pub fn local(&self) -> &T {
+        match (P::cpu() % (self.rest.len() + 1)).checked_sub(1) {
+            Some(n) => self.rest.get(n).unwrap_or(&self.first),
+            None => &self.first,
+        }
+    }
+
+    /// All shards.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        core::iter::once(&self.first).chain(&self.rest)
+    }
+}
+
+/// `N` event counters.
+///
+/// Relaxed throughout: a counter orders nothing, and a sum of shards is a snapshot of no one moment anyway.
+#[repr(align(64))]
+pub(crate) struct Counters<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Counters([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Counters<N> {
+    #[inline]
+    pub fn add(&self, which: usize, amount: u64) {
+        if let Some(counter) = self.0.get(which) {
+            counter.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<P: Platform, const N: usize> PerCpu<P, Counters<N>> {
+    /// The sums over all shards.
+    pub fn sums(&self) -> [u64; N] {
+        let mut sums = [0u64; N];
+        for shard in self.iter() {
+            for (sum, counter) in sums.iter_mut().zip(&shard.0) {
+                *sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
+            }
+        }
+        sums
+    }
+}

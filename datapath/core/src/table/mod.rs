@@ -1,0 +1,258 @@
+//! The flow table: tuple space search.
+//!
+//! ```text
+//! masks ─► [Subtable][Subtable]…          probed in this order, the first flow that matches wins
+//!             │ mask
+//!             └ index: masked key ─► flow
+//! ids   ─► index: UFID or whole key ─► flow
+//! ```
+//!
+//! One subtable for each different mask. Several flows may match a packet; which one wins is as undefined as on
+//! Linux, user space is to keep them apart. Subtables that are hit often are moved to the front, by writers, at most
+//! once in [`REORDER_NS`]. A cache of exact matches will stand in front of [`Table::lookup`].
+//!
+//! Readers take no lock; writers hold the datapath's, as `&mut Writer` proves.
+
+mod index;
+#[cfg(test)]
+mod model;
+
+use crate::action::Actions;
+use crate::flow::{Flow, Ufid, id_hash};
+use crate::hash::Hasher;
+use crate::key::FlowKey;
+use crate::mask::Mask;
+use crate::percpu::{Counters, PerCpu};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+pub use index::Cursor;
+use index::Index;
+use pfnl_platform::{Errno, Platform, RcuBox, RcuCell, Result, Shared};
+
+/// More masks than this make every miss too slow to be of use.
+pub const MAX_MASKS: usize = 4096;
+/// How often subtables are put in the order of their hits.
+const REORDER_NS: u64 = 1_000_000_000;
+
+pub(crate) struct Table<P: Platform> {
+    masks: RcuCell<P, Vec<Shared<Subtable<P>>>>,
+    ids: Index<P>,
+    hasher: Hasher,
+    /// Written under the lock, read by anyone.
+    flows: AtomicUsize,
+}
+
+struct Subtable<P: Platform> {
+    mask: Shared<Mask>,
+    index: Index<P>,
+    hits: PerCpu<P, Counters<1>>,
+    /// Written under the lock only.
+    flows: AtomicUsize,
+    /// What the sum of `hits` was when masks were last put in order.
+    hits_before: core::sync::atomic::AtomicU64,
+}
+
+/// What only one writer at a time has.
+pub(crate) struct Writer {
+    next_serial: u64,
+    reordered: u64,
+}
+
+impl Writer {
+    pub fn new() -> Writer {
+        Writer { next_serial: 1, reordered: 0 }
+    }
+}
+
+impl<P: Platform> Table<P> {
+    pub fn new() -> Table<P> {
+        Table {
+            masks: RcuCell::new(None),
+            ids: Index::new(),
+            hasher: Hasher::random::<P>(),
+            flows: AtomicUsize::new(0),
+        }
+    }
+
+    /// The flow for a packet, and how many masks were tried.
+    #[inline]
+    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> (Option<&'g Shared<Flow<P>>>, u64) {
+        let mut tried = 0;
+        for subtable in self.subtables(section) {
+            tried += 1;
+            if let Some(flow) = subtable.find(section, key, self.hasher) {
+                subtable.hits.local().add(0, 1);
+                return (Some(flow), tried);
+            }
+        }
+        (None, tried)
+    }
+
+    /// The flow that is called so: by its UFID, or without one by its whole key.
+    pub fn find<'g>(
+        &'g self,
+        section: &'g P::Guard,
+        ufid: Option<&Ufid>,
+        key: &FlowKey,
+    ) -> Option<&'g Shared<Flow<P>>> {
+        let hash = id_hash(ufid, key, self.hasher);
+        self.ids.find(section, hash, |flow| flow.id_hash == hash && flow.is_called(ufid, key))
+    }
+
+    /// The next flow of a walk.
+    pub fn next<'g>(&'g self, section: &'g P::Guard, cursor: &mut Cursor) -> Option<&'g Shared<Flow<P>>> {
+        self.ids.next(section, cursor)
+    }
+
+    pub fn flows(&self) -> usize {
+        // Relaxed: a count to show.
+        self.flows.load(Ordering::Relaxed)
+    }
+
+    pub fn masks(&self, section: &P::Guard) -> usize {
+        self.subtables(section).len()
+    }
+
+    /// Adds a flow whose name is new.
+    pub fn insert(
+        &self,
+        writer: &mut Writer,
+        key: &FlowKey,
+        mask: &FlowKey,
+        ufid: Option<&Ufid>,
+        actions: Actions,
+    ) -> Result<Shared<Flow<P>>> {
+        let section = P::enter();
+        self.reorder(writer, &section);
+        let (mask, hits) = (Mask::try_new(mask)?, || PerCpu::try_new(4));
+        let old = self.subtables(&section).iter().find(|subtable| *subtable.mask == mask);
+        let subtable = match old {
+            Some(subtable) => subtable.clone(),
+            None => Shared::try_new(Subtable {
+                mask: Shared::try_new(mask)?,
+                index: Index::new(),
+                hits: hits()?,
+                flows: AtomicUsize::new(0),
+                hits_before: Default::default(),
+            })?,
+        };
+        let mut flow = Flow::try_new(subtable.mask.clone(), key, ufid, actions, self.hasher)?;
+        flow.serial = writer.next_serial;
+        let (id_hash, key_hash) = (flow.id_hash, subtable.mask.hash(self.hasher, key));
+        let flow = Shared::try_new(flow)?;
+
+        let inner_count = subtable.flows.load(Ordering::Relaxed);
+        let inner = subtable.index.prepare_insert(&section, key_hash, &flow, inner_count)?;
+        let id = self.ids.prepare_insert(&section, id_hash, &flow, self.flows())?;
+        let masks = if old.is_none() { Some(self.with_mask(&section, &subtable)?) } else { None };
+
+        // Nothing fails from here on.
+        writer.next_serial = writer.next_serial.wrapping_add(1);
+        subtable.index.commit(&section, key_hash, inner);
+        subtable.flows.fetch_add(1, Ordering::Relaxed);
+        self.ids.commit(&section, id_hash, id);
+        self.flows.fetch_add(1, Ordering::Relaxed);
+        if masks.is_some() {
+            self.masks.store(masks);
+        }
+        Ok(flow)
+    }
+
+    /// Takes a flow away.
+    pub fn remove(&self, writer: &mut Writer, flow: &Shared<Flow<P>>) -> Result<()> {
+        let section = P::enter();
+        let subtable = self.subtables(&section).iter().find(|s| Shared::same(&s.mask, flow.shared_mask()));
+        let subtable = subtable.ok_or(Errno::ENOENT)?;
+        let key_hash = flow.key_hash(self.hasher);
+        let inner = subtable.index.prepare_remove(&section, key_hash, flow)?;
+        let id = self.ids.prepare_remove(&section, flow.id_hash, flow)?;
+
+        subtable.index.commit(&section, key_hash, inner);
+        self.ids.commit(&section, flow.id_hash, id);
+        self.flows.fetch_sub(1, Ordering::Relaxed);
+        if subtable.flows.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.drop_mask(&section, subtable);
+        }
+        self.reorder(writer, &section);
+        Ok(())
+    }
+
+    /// Takes all flows away.
+    pub fn flush(&self, _writer: &mut Writer) {
+        self.masks.store(None);
+        self.ids.clear();
+        self.flows.store(0, Ordering::Relaxed);
+    }
+
+    /// Puts the masks in order of recent hits, if it is time to.
+    pub fn reorder(&self, writer: &mut Writer, section: &P::Guard) {
+        let now = P::now();
+        if now.wrapping_sub(writer.reordered) < REORDER_NS {
+            return;
+        }
+        writer.reordered = now;
+        let mut ranked = Vec::new();
+        let subtables = self.subtables(section);
+        // Order is a matter of speed: without memory it stays as it is.
+        if subtables.len() < 2 || ranked.try_reserve_exact(subtables.len()).is_err() {
+            return;
+        }
+        ranked.extend(subtables.iter().map(|subtable| (subtable.recent_hits(), subtable)));
+        if ranked.is_sorted_by(|a, b| a.0 >= b.0) {
+            return;
+        }
+        ranked.sort_unstable_by_key(|&(hits, _)| core::cmp::Reverse(hits));
+        if let Ok(masks) = boxed(ranked.iter().map(|&(_, subtable)| subtable)) {
+            self.masks.store(Some(masks));
+        }
+    }
+
+    fn with_mask(&self, section: &P::Guard, new: &Shared<Subtable<P>>) -> Result<RcuBox<Masks<P>>> {
+        let subtables = self.subtables(section);
+        if subtables.len() >= MAX_MASKS {
+            return Err(Errno::ENOSPC);
+        }
+        boxed(subtables.iter().chain(core::iter::once(new)))
+    }
+
+    fn drop_mask(&self, section: &P::Guard, old: &Shared<Subtable<P>>) {
+        // An empty subtable that stays for want of memory is found again by the next flow of its mask.
+        if let Ok(masks) = boxed(self.subtables(section).iter().filter(|s| !Shared::same(s, old))) {
+            self.masks.store(Some(masks));
+        }
+    }
+
+    #[inline]
+    fn subtables<'g>(&'g self, section: &'g P::Guard) -> &'g [Shared<Subtable<P>>] {
+        self.masks.load(section).map_or(&[], |masks| masks)
+    }
+}
+
+type Masks<P> = Vec<Shared<Subtable<P>>>;
+
+fn boxed<'a, P: Platform>(
+    subtables: impl Iterator<Item = &'a Shared<Subtable<P>>>,
+) -> Result<RcuBox<Masks<P>>> {
+    let mut masks = Vec::new();
+    for subtable in subtables {
+        pfnl_platform::try_push(&mut masks, subtable.clone())?;
+    }
+    RcuBox::try_new(masks)
+}
+
+impl<P: Platform> Subtable<P> {
+    #[inline]
+    fn find<'g>(
+        &'g self,
+        section: &'g P::Guard,
+        key: &FlowKey,
+        hasher: Hasher,
+    ) -> Option<&'g Shared<Flow<P>>> {
+        self.index.find(section, self.mask.hash(hasher, key), |flow| flow.matches(key))
+    }
+
+    fn recent_hits(&self) -> u64 {
+        let [sum] = self.hits.sums();
+        sum.wrapping_sub(self.hits_before.swap(sum, Ordering::Relaxed))
+    }
+}
