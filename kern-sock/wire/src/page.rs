@@ -32,6 +32,7 @@ const SLEEP: u32 = 3;
 pub struct Page {
     name: AtomicU64,
     peer: AtomicU64,
+    kind: AtomicU64,
     error: AtomicI32,
     more: AtomicU32,
     tags: AtomicU32,
@@ -67,6 +68,11 @@ impl Page {
         // Relaxed, as everything mirrored here: the completion of the operation that changed it publishes it.
         self.name.store(join(name), Relaxed);
         self.peer.store(join(peer), Relaxed);
+    }
+
+    /// Tells processes that attach later what the socket is: its type and protocol.
+    pub fn set_kind(&self, kind: u32, protocol: u32) {
+        self.kind.store(join((kind, protocol)), Relaxed);
     }
 
     /// Sets the pending error (an errno), unless one is pending already.
@@ -122,6 +128,11 @@ impl Page {
     /// The peer's address: portid, groups.
     pub fn peer(&self) -> (u32, u32) {
         split(self.peer.load(Relaxed))
+    }
+
+    /// The socket's type and protocol, as in socket(2).
+    pub fn kind(&self) -> (u32, u32) {
+        split(self.kind.load(Relaxed))
     }
 
     /// Takes the pending error; 0 if there is none.

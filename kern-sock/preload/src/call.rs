@@ -1,0 +1,124 @@
+//! An operation that the host must finish before we return.
+
+use crate::{Errno, open};
+use libc::{c_int, iovec};
+use pfnl_wire::{Page, Request, Wait, send_raw};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// How often a slot is looked at before sleeping on it.
+const SPINS: u32 = 200;
+/// How long to sleep before looking whether the host is still there.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Vectors that need no allocation.
+const FEW: usize = 16;
+
+/// Has the host do something: sends the request with its payload, waits for the result. `output` gets the beginning of
+/// what came out; the length of all of it is returned. A signal does not end the wait, as none would end it in a kernel.
+///
+/// # Errors
+/// The operation's; `ECONNREFUSED` when the host is gone; `EFAULT`, `EMSGSIZE` and `ENOBUFS` from the connection.
+///
+/// # Safety
+/// `payload` may be handed to sendmsg(2).
+pub unsafe fn call(
+    fd: c_int,
+    page: &Page,
+    request: Request,
+    payload: &[iovec],
+    output: &mut [u8],
+) -> Result<usize, Errno> {
+    let (slot, tag) = claim(page);
+    let head = Request { slot: slot as u32, tag, ..request }.to_bytes();
+    let head = iovec { iov_base: head.as_ptr().cast_mut().cast(), iov_len: head.len() };
+    let result = with_head(head, payload, |vectors| {
+        // SAFETY: the head lives on our stack, the payload is the caller's word.
+        unsafe { deliver(fd, vectors) }
+    });
+    let result = result.and_then(|()| finish(fd, page, slot, tag)).inspect(|&length| {
+        let length = length.min(output.len());
+        page.output(slot, &mut output[..length]);
+    });
+    page.release(slot, tag);
+    result
+}
+
+/// Calls `then` with a head before some vectors.
+pub fn with_head<T>(head: iovec, vectors: &[iovec], then: impl FnOnce(&mut [iovec]) -> T) -> T {
+    if vectors.len() < FEW {
+        let mut few = [head; FEW];
+        few[1..=vectors.len()].copy_from_slice(vectors);
+        then(&mut few[..=vectors.len()])
+    } else {
+        let mut many = Vec::with_capacity(vectors.len() + 1);
+        many.push(head);
+        many.extend_from_slice(vectors);
+        then(&mut many)
+    }
+}
+
+/// Sends a datagram, waiting while the connection is full.
+///
+/// # Safety
+/// As [`call`].
+unsafe fn deliver(fd: c_int, vectors: &[iovec]) -> Result<(), Errno> {
+    loop {
+        // SAFETY: the caller's word.
+        let Err(error) = (unsafe { send_raw(fd, vectors, None) }) else { return Ok(()) };
+        match error.raw_os_error().unwrap_or(libc::EIO) {
+            libc::EINTR => {}
+            libc::EAGAIN => {
+                if open::wait(borrow(fd), libc::POLLOUT) & libc::POLLHUP != 0 {
+                    return Err(libc::ECONNREFUSED);
+                }
+            }
+            libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN => return Err(libc::ECONNREFUSED),
+            errno => return Err(errno),
+        }
+    }
+}
+
+/// Waits for the slot to be completed, or for the host to be gone.
+fn finish(fd: c_int, page: &Page, slot: usize, tag: u32) -> Result<usize, Errno> {
+    let mut gone = false;
+    loop {
+        match page.wait(slot, tag, SPINS, if gone { Duration::ZERO } else { PATIENCE }) {
+            Wait::Done(0, length) => return Ok(length),
+            Wait::Done(errno, _) => return Err(errno.checked_neg().unwrap_or(libc::EPROTO)),
+            // It may have completed the slot and then gone: looked at once more.
+            Wait::Late if gone => return Err(libc::ECONNREFUSED),
+            Wait::Late => gone = peer_gone(fd),
+        }
+    }
+}
+
+/// Whether the other end of the connection is closed (or the descriptor itself, under us).
+fn peer_gone(fd: c_int) -> bool {
+    let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+    // SAFETY: one entry, which lives through the call.
+    unsafe { libc::poll(&raw mut poll, 1, 0) };
+    poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
+}
+
+/// A slot of the page: waits for one if all are in use, and takes those of threads that have died.
+fn claim(page: &Page) -> (usize, u32) {
+    // SAFETY: no preconditions.
+    let thread = unsafe { libc::gettid() }.cast_unsigned();
+    for round in 1_u32.. {
+        if let Some(claimed) = page.claim(thread) {
+            return claimed;
+        }
+        if round % 64 == 0 {
+            // SAFETY: signal 0 only asks whether the thread exists.
+            page.reclaim(|owner| unsafe { libc::kill(owner.cast_signed(), 0) } == -1
+                && pfnl_wire::os_error() == libc::ESRCH);
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    unreachable!("the loop above has no end")
+}
+
+fn borrow(fd: c_int) -> BorrowedFd<'static> {
+    // SAFETY: used for one poll(2), which takes any number.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

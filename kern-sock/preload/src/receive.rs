@@ -1,0 +1,187 @@
+//! recv(2) and its kin: one datagram of the connection is one message block, with an [`Arrival`] in front.
+
+use crate::Errno;
+use crate::call::{call, with_head};
+use crate::options::{FLAG_PASSCRED, FLAG_PKTINFO};
+use crate::table::Pin;
+use crate::transmit::{total, vectors};
+use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sockaddr_nl, socklen_t};
+use pfnl_wire::{ARRIVAL, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Request, os_error};
+use std::ptr;
+
+/// What recvmsg(2) does for a netlink socket: fills the message's buffers, name, control data and flags.
+///
+/// # Errors
+/// A pending one first (`ENOBUFS`); `ECONNREFUSED` when the host is gone and everything is read; as recvmsg(2).
+///
+/// # Safety
+/// As recvmsg(2).
+pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_int) -> Result<usize, Errno> {
+    if flags & libc::MSG_OOB != 0 {
+        return Err(libc::EOPNOTSUPP);
+    }
+    // SAFETY: the caller's word.
+    let vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
+    let room = total(vectors)?;
+    // SAFETY: the caller's word.
+    let (arrival, length) = unsafe { next(fd, socket, vectors, flags)? };
+    socket.offer(room);
+    if flags & libc::MSG_PEEK == 0 {
+        socket.consume(arrival.charge);
+        if socket.more() & MORE_DUMP != 0 {
+            read_on(fd, socket);
+        }
+    }
+
+    message.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;
+    if length > room {
+        message.msg_flags |= libc::MSG_TRUNC;
+    }
+    // SAFETY: the caller's word: room for a name and for control data, of the lengths stated.
+    unsafe {
+        if !message.msg_name.is_null() {
+            let name = (arrival.pid, arrival.groups);
+            write_address(name, message.msg_name.cast(), &mut message.msg_namelen);
+        }
+        write_control(socket.flags(), &arrival, message);
+    }
+    Ok(if flags & libc::MSG_TRUNC != 0 { length } else { length.min(room) })
+}
+
+/// The next message block: its arrival and its true length.
+///
+/// # Safety
+/// As [`receive`].
+unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Result<(Arrival, usize), Errno> {
+    let flags = flags & (libc::MSG_PEEK | libc::MSG_DONTWAIT) | libc::MSG_TRUNC;
+    let mut refills = 3; // each of which brings something, from a host that keeps its word
+    loop {
+        let error = socket.take_error();
+        if error != 0 {
+            return Err(error);
+        }
+        let mut head = [0; ARRIVAL];
+        let place = iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() };
+        // SAFETY: the head lives on our stack, the vectors are the caller's word.
+        let length = match with_head(place, vectors, |vectors| unsafe { take(fd, vectors, flags) }) {
+            Err(libc::EAGAIN) if socket.more() & MORE_BACKLOG != 0 && refills > 0 => {
+                refills -= 1;
+                read_on(fd, socket);
+                continue;
+            }
+            Err(libc::ECONNRESET) | Ok(0) => return Err(libc::ECONNREFUSED),
+            Err(errno) => return Err(errno),
+            Ok(length) => length,
+        };
+        let body = length.checked_sub(ARRIVAL).ok_or(libc::EPROTO)?;
+        let arrival = Arrival::from_bytes(&head).ok_or(libc::EPROTO)?;
+        if !arrival.nudge {
+            return Ok((arrival, body));
+        }
+        if flags & libc::MSG_PEEK != 0 {
+            // A nudge has done its work when it is seen; what it is about stands in the page. Who else reads the
+            // socket may have taken it already, and then this takes no message: a nudge is sent when none is queued.
+            let mut vectors = [place];
+            // SAFETY: the head still lives.
+            let _ = unsafe { take(fd, &mut vectors, libc::MSG_DONTWAIT) };
+        }
+    }
+}
+
+/// recvmsg(2) on the connection.
+///
+/// # Safety
+/// As readv(2).
+unsafe fn take(fd: c_int, vectors: &mut [iovec], flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: all zeroes is a valid msghdr.
+    let mut message: msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vectors.as_mut_ptr();
+    message.msg_iovlen = vectors.len();
+    // SAFETY: the vectors live through the call; what they point to is the caller's word, checked by the kernel.
+    let length = unsafe { libc::syscall(libc::SYS_recvmsg, fd, &raw mut message, flags) };
+    usize::try_from(length).map_err(|_| os_error())
+}
+
+/// Tells the host that something was read, and lets it put there what comes next.
+fn read_on(fd: c_int, socket: &Pin) {
+    // What can fail here shows at the next call on the socket.
+    // SAFETY: there is no payload.
+    let _ = crate::quietly(|| unsafe { call(fd, socket, Request::new(Kind::Read), &[], &mut []) });
+}
+
+/// Writes a portid and groups as a sockaddr_nl where a caller wants them, as far as there is room; `length` becomes that
+/// of the whole.
+///
+/// # Safety
+/// `to` has room for `*length` bytes.
+pub unsafe fn write_address((pid, groups): (u32, u32), to: *mut c_void, length: &mut socklen_t) {
+    // SAFETY: all zeroes is a valid sockaddr_nl.
+    let mut address: sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_pid = pid;
+    address.nl_groups = groups;
+    let size = size_of::<sockaddr_nl>();
+    let room = size.min(*length as usize);
+    // SAFETY: `room` bytes are in both.
+    unsafe { ptr::copy_nonoverlapping(ptr::from_ref(&address).cast::<u8>(), to.cast(), room) };
+    *length = size as socklen_t;
+}
+
+/// Writes the control data that was asked for, in Linux's order.
+///
+/// # Safety
+/// The message has room for the control data it says.
+unsafe fn write_control(flags: u32, arrival: &Arrival, message: &mut msghdr) {
+    let room = if message.msg_control.is_null() { 0 } else { message.msg_controllen };
+    let mut control = Control { to: message.msg_control.cast(), room, written: 0, cut: false };
+    // SAFETY: the caller's word.
+    unsafe {
+        if flags & FLAG_PKTINFO != 0 {
+            control.put(libc::SOL_NETLINK, libc::NETLINK_PKTINFO, &[arrival.group]);
+        }
+        if flags & FLAG_PASSCRED != 0 {
+            control.put(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &arrival.sender);
+        }
+    }
+    if control.cut {
+        message.msg_flags |= libc::MSG_CTRUNC;
+    }
+    message.msg_controllen = control.written;
+}
+
+struct Control {
+    to: *mut u8,
+    room: usize,
+    written: usize,
+    cut: bool,
+}
+
+impl Control {
+    /// Puts one cmsg, cut to the room there is.
+    ///
+    /// # Safety
+    /// `to` has room for `room` bytes.
+    unsafe fn put(&mut self, level: c_int, kind: c_int, data: &[u32]) {
+        let left = self.room - self.written;
+        let header = size_of::<cmsghdr>();
+        if left < header {
+            self.cut = true;
+            return;
+        }
+        let whole = header + size_of_val(data);
+        self.cut |= left < whole;
+        let length = whole.min(left);
+        // SAFETY: all zeroes is a valid cmsghdr.
+        let mut head: cmsghdr = unsafe { std::mem::zeroed() };
+        head.cmsg_len = length;
+        head.cmsg_level = level;
+        head.cmsg_type = kind;
+        // SAFETY: `length` bytes, of which `header` are the head, fit after `written`.
+        unsafe {
+            let to = self.to.add(self.written);
+            to.cast::<cmsghdr>().write_unaligned(head);
+            ptr::copy_nonoverlapping(data.as_ptr().cast::<u8>(), to.add(header), length - header);
+        }
+        self.written += length.next_multiple_of(size_of::<usize>()).min(left);
+    }
+}

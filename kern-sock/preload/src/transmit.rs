@@ -1,0 +1,126 @@
+//! send(2) and its kin. Linux runs a request inside send, so it returns when the host has run it.
+
+use crate::Errno;
+use crate::call::call;
+use crate::table::Pin;
+use libc::{c_int, c_void, iovec, msghdr, sockaddr_nl, socklen_t};
+use pfnl_wire::{Kind, Request};
+
+/// Sends one message; the checks that come before the message is looked at are in Linux's order.
+///
+/// # Errors
+/// As netlink's sendmsg(2).
+///
+/// # Safety
+/// As sendmsg(2).
+pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) -> Result<usize, Errno> {
+    if flags & libc::MSG_OOB != 0 {
+        return Err(libc::EOPNOTSUPP);
+    }
+    // SAFETY: the caller's word.
+    let vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
+    let length = total(vectors)?;
+    if length == 0 {
+        return Err(libc::ENODATA);
+    }
+    // SAFETY: the caller's word.
+    unsafe { check_credentials(message)? };
+    // SAFETY: the caller's word.
+    let destination = unsafe { destination(message)? };
+    let (named, pid, groups) = destination.map_or((0, 0, 0), |(pid, groups)| (1, pid, groups));
+    let request = Request { a: named, b: pid, c: groups, ..Request::new(Kind::Send) };
+    // SAFETY: the caller's word.
+    unsafe { call(fd, socket, request, vectors, &mut []) }.map(|_| length)
+}
+
+/// A message of one buffer, or with an address beside it.
+pub fn message(vector: &mut iovec, name: *mut c_void, name_length: socklen_t) -> msghdr {
+    // SAFETY: all zeroes is a valid msghdr.
+    let mut message: msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = vector;
+    message.msg_iovlen = 1;
+    message.msg_name = name;
+    message.msg_namelen = name_length;
+    message
+}
+
+/// The vectors of a message.
+///
+/// # Errors
+/// `EMSGSIZE`: more than the kernel takes, ours included.
+///
+/// # Safety
+/// As readv(2).
+pub unsafe fn vectors<'a>(start: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
+    match count {
+        0 => Ok(&[]),
+        1..=1023 if start.is_null() => Err(libc::EFAULT),
+        // SAFETY: the caller's word.
+        1..=1023 => Ok(unsafe { std::slice::from_raw_parts(start, count) }),
+        _ => Err(libc::EMSGSIZE),
+    }
+}
+
+/// Bytes in all vectors.
+///
+/// # Errors
+/// `EINVAL`, as readv(2).
+pub fn total(vectors: &[iovec]) -> Result<usize, Errno> {
+    let sum = vectors.iter().try_fold(0_usize, |sum, vector| sum.checked_add(vector.iov_len));
+    sum.filter(|&sum| isize::try_from(sum).is_ok()).ok_or(libc::EINVAL)
+}
+
+/// The portid and groups that a message names.
+unsafe fn destination(message: &msghdr) -> Result<Option<(u32, u32)>, Errno> {
+    if message.msg_name.is_null() || message.msg_namelen == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's word: an address of the length stated.
+    unsafe { address(message.msg_name.cast(), message.msg_namelen) }.map(Some)
+}
+
+/// A sockaddr_nl's portid and groups.
+///
+/// # Errors
+/// `EINVAL`: too short, or of another family.
+///
+/// # Safety
+/// `address` points to `length` bytes.
+pub unsafe fn address(address: *const sockaddr_nl, length: socklen_t) -> Result<(u32, u32), Errno> {
+    if (length as usize) < size_of::<sockaddr_nl>() || address.is_null() {
+        return Err(libc::EINVAL);
+    }
+    // SAFETY: long enough, as just checked.
+    let address = unsafe { address.read_unaligned() };
+    if c_int::from(address.nl_family) != libc::AF_NETLINK {
+        return Err(libc::EINVAL);
+    }
+    Ok((address.nl_pid, address.nl_groups))
+}
+
+/// Control data may name the sender (SCM_CREDENTIALS), if it names it truly. Others than root may not lie.
+unsafe fn check_credentials(message: &msghdr) -> Result<(), Errno> {
+    if message.msg_control.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the caller's word: control data of the length stated; the macros stay within it.
+    unsafe {
+        let mut cmsg = libc::CMSG_FIRSTHDR(message);
+        while let Some(head) = cmsg.as_ref() {
+            if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_CREDENTIALS {
+                if head.cmsg_len < libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize {
+                    return Err(libc::EINVAL);
+                }
+                let named = libc::CMSG_DATA(cmsg).cast::<libc::ucred>().read_unaligned();
+                let true_user = named.uid == libc::getuid() || named.uid == libc::geteuid();
+                let true_group = named.gid == libc::getgid() || named.gid == libc::getegid();
+                let honest = named.pid == libc::getpid() && true_user && true_group;
+                if !honest && libc::geteuid() != 0 {
+                    return Err(libc::EPERM);
+                }
+            }
+            cmsg = libc::CMSG_NXTHDR(message, cmsg);
+        }
+    }
+    Ok(())
+}
