@@ -1,1 +1,52 @@
-//! Datapath ports on a Unix host: AF_PACKET, TAP.
+//! Datapath ports of a Linux process, and the threads that forward between them.
+//!
+//! ```text
+//!   netdev: AF_PACKET ─┐                              ┌─▶ Device ─▶ sendmmsg
+//!   internal: TAP ─────┼─▶ worker ─▶ Receiver ─▶ … ───┼─▶ Device ─▶ writev
+//!   memory ────────────┘   (epoll)   (a datapath)     └─▶ Device ─▶ a queue
+//! ```
+//!
+//! A worker waits for all its ports at once, reads up to 32 frames of one, hands each to the port's [`Receiver`],
+//! and when all are through flushes what was sent meanwhile, port by port. Buffers come from a pool of the thread:
+//! in the steady state nothing is allocated for a frame.
+//!
+//! - [`Ports`] opens ports, starts and ends reception, and tells of interfaces that vanish.
+//! - [`Frame`] is the packet buffer.
+//! - `io` is the seam where a faster way of reading and writing frames goes in.
+//!
+//! **Not as in the Linux kernel:** AF_PACKET is a tap. The host's own stack sees what a netdev port receives as
+//! well, and would answer it if the interface had addresses: use interfaces without.
+//!
+//! Lock order: registry → worker → device I/O; a device's transmit queue is taken last, under none of the callers'
+//! locks but the datapath's read-side section.
+#![forbid(unsafe_code)]
+#![cfg(target_os = "linux")]
+
+mod device;
+mod frame;
+mod io;
+mod memory;
+mod names;
+mod ports;
+mod worker;
+
+pub use frame::Frame;
+pub use memory::Peer;
+pub use ports::{Event, Ports};
+
+/// Takes the frames a port has received: a datapath, with the port's number in it.
+pub trait Receiver: Send + Sync + 'static {
+    /// Handles one frame. Runs on a forwarding thread; what it sends through ports leaves with the whole batch.
+    fn receive(&self, frame: Frame);
+
+    /// Handles the frames of a batch, in order. For those who can save something by seeing them together.
+    fn receive_all(&self, frames: &mut Vec<Frame>) {
+        frames.drain(..).for_each(|frame| self.receive(frame));
+    }
+}
+
+impl<F: Fn(Frame) + Send + Sync + 'static> Receiver for F {
+    fn receive(&self, frame: Frame) {
+        self(frame);
+    }
+}

@@ -84,6 +84,14 @@ impl Tap {
         })
     }
 
+    /// Whether the interface still exists, be it in another network namespace.
+    pub fn is_attached(&self) -> bool {
+        // SAFETY: all-zero bytes are valid for this plain C struct.
+        let mut request: libc::ifreq = unsafe { zeroed() };
+        // SAFETY: TUNGETIFF writes a struct ifreq, which lives here.
+        unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNGETIFF, &raw mut request) == 0 }
+    }
+
     /// Gives the host one frame as received on the interface.
     ///
     /// # Errors

@@ -178,7 +178,9 @@ fn a_tap_lives_as_long_as_its_descriptor() {
         assert_eq!(buffer[got.start..][..got.len], back);
         assert_eq!(errno(tap.recv(&mut buffer)), 11, "EAGAIN");
 
+        assert!(tap.is_attached());
         ip("link del pfnl-tap");
+        assert!(!tap.is_attached());
         assert_eq!(errno(tap.recv(&mut buffer)), 77, "EBADFD");
         drop(Tap::create("pfnl-tap").unwrap());
         assert_eq!(errno(links.by_name("pfnl-tap")), 19, "ENODEV");

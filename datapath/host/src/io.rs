@@ -1,0 +1,119 @@
+//! How frames get from and to an interface: the seam between a device and the kernel.
+//!
+//! One trait, so that memory-mapped rings and AF_XDP can stand beside the system calls of today.
+
+use crate::frame::{Blank, Frame};
+use pfnl_rawio::{BATCH, PacketSocket, Received, Tap, VnetHeader};
+use std::io::{ErrorKind, Result};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A way to and from one interface. Nothing here waits.
+pub(crate) trait Io: Send + Sync {
+    /// What becomes readable when there are frames; none where nothing is ever read.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Reads up to [`BATCH`] frames.
+    ///
+    /// # Errors
+    /// As read(2); `EBADFD` once the interface is gone for good.
+    fn recv(&self, batch: &mut Batch) -> Result<()>;
+
+    /// Sends up to [`BATCH`] frames in order and tells how many went.
+    ///
+    /// # Errors
+    /// That of the first frame, which did not go.
+    fn send(&self, frames: &[Frame]) -> Result<usize>;
+
+    /// Whether the interface that was reported gone from this namespace still lives elsewhere.
+    fn survives_move(&self) -> bool {
+        false
+    }
+}
+
+/// Frames read at once, and blank ones for the next time.
+pub(crate) struct Batch {
+    blanks: Vec<Blank>,
+    got: [Received; BATCH],
+    /// What was read.
+    pub(crate) frames: Vec<Frame>,
+    /// How many were read and are lost: cut short, or not to be expressed.
+    pub(crate) bad: u64,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Batch {
+        Batch { blanks: Vec::new(), got: Default::default(), frames: Vec::new(), bad: 0 }
+    }
+
+    /// Reads into blank frames by `read`, which tells how many it filled in.
+    fn fill(&mut self, read: impl FnOnce(&mut [Blank], &mut [Received]) -> Result<usize>) -> Result<()> {
+        while self.blanks.len() < BATCH {
+            self.blanks.push(Blank::new()?);
+        }
+        let count = read(&mut self.blanks, &mut self.got)?;
+        for (blank, got) in self.blanks.drain(..count).zip(&self.got) {
+            match blank.finish(got) {
+                Some(frame) => self.frames.push(frame),
+                None => self.bad += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Io for PacketSocket {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn recv(&self, batch: &mut Batch) -> Result<()> {
+        batch.fill(|blanks, got| PacketSocket::recv(self, blanks, got))
+    }
+
+    fn send(&self, frames: &[Frame]) -> Result<usize> {
+        let mut headers = [VnetHeader::default(); BATCH];
+        for (header, frame) in headers.iter_mut().zip(frames) {
+            *header = frame.vnet_header();
+        }
+        PacketSocket::send(self, &headers, frames)
+    }
+}
+
+impl Io for Tap {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn recv(&self, batch: &mut Batch) -> Result<()> {
+        batch.fill(|blanks, got| {
+            for (count, (blank, got)) in blanks.iter_mut().zip(got).enumerate() {
+                match Tap::recv(self, blank.as_mut()) {
+                    Ok(one) => *got = one,
+                    Err(error) if count == 0 => return Err(error),
+                    Err(_) => return Ok(count),
+                }
+            }
+            Ok(BATCH)
+        })
+    }
+
+    fn send(&self, frames: &[Frame]) -> Result<usize> {
+        for (count, frame) in frames.iter().take(BATCH).enumerate() {
+            match Tap::send(self, &frame.vnet_header(), frame.as_ref()) {
+                Ok(()) => {}
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => return Ok(count),
+            }
+        }
+        Ok(frames.len().min(BATCH))
+    }
+
+    fn survives_move(&self) -> bool {
+        self.is_attached()
+    }
+}
+
+/// Whether there is nothing to read, or no room to write.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}

@@ -1,0 +1,292 @@
+//! Opens ports, keeps track of them, and tells what becomes of their interfaces.
+
+use crate::device::{Device, HostPort};
+use crate::frame::Frame;
+use crate::io::Io;
+use crate::worker::Worker;
+use crate::{Peer, Receiver, memory, names};
+use parking_lot::Mutex;
+use pfnl_datapath::port::{Features, Port, PortKind};
+use pfnl_platform::{Errno, Result};
+use pfnl_rawio::{Link, LinkEvent, LinkStats, LinkWatch, Links, PacketOptions, PacketSocket, Tap};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// What became of a port's interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// It is gone: its port is to be taken out of the datapath and detached.
+    Removed {
+        /// Of the port.
+        ifindex: u32,
+    },
+    /// It has another name, which the port has as well.
+    Renamed {
+        /// Of the port.
+        ifindex: u32,
+        /// The new name.
+        name: String,
+    },
+    /// Its MTU, state or addresses changed; the port has followed.
+    Changed {
+        /// Of the port.
+        ifindex: u32,
+    },
+}
+
+/// The ports of a process and the threads behind them, all in one network namespace: that of the thread that made
+/// it. Dropping it ends the threads; ports then send and receive no more.
+pub struct Ports {
+    registry: Arc<Registry>,
+    stop: OwnedFd,
+    watcher: Option<JoinHandle<()>>,
+}
+
+/// What [`Ports`], its ports and the watching thread share.
+pub(crate) struct Registry {
+    devices: Mutex<HashMap<u32, Open>>,
+    links: Mutex<Links>,
+    workers: Vec<Worker>,
+    on_event: Mutex<Option<OnEvent>>,
+}
+
+struct Open {
+    device: Arc<Device>,
+    worker: usize,
+}
+
+type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Numbers of memory ports, above those the kernel gives out.
+const MEMORY_IFINDEX: u32 = 0x4000_0000;
+
+impl Ports {
+    /// Starts `workers` forwarding threads (at least one) and one that watches interfaces. Needs no privilege.
+    ///
+    /// # Errors
+    /// Those of sockets and threads.
+    pub fn start(workers: usize) -> Result<Ports> {
+        let registry = Arc::new(Registry {
+            devices: Mutex::default(),
+            links: Mutex::new(Links::open()?),
+            workers: (0..workers.max(1)).map(Worker::start).collect::<std::io::Result<_>>()?,
+            on_event: Mutex::default(),
+        });
+        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+        let (watch, own) = (LinkWatch::open()?, Arc::clone(&registry));
+        let end = stop.try_clone()?;
+        let watcher =
+            std::thread::Builder::new().name("links".into()).spawn(move || own.watch(watch, &end))?;
+        Ok(Ports { registry, stop, watcher: Some(watcher) })
+    }
+
+    /// Names who is told of [`Event`]s, on a thread that may take locks and change ports. Removed ports that
+    /// nobody takes out of their datapath stay, and neither send nor receive.
+    pub fn on_event(&self, f: impl Fn(Event) + Send + Sync + 'static) {
+        *self.registry.on_event.lock() = Some(Arc::new(f));
+    }
+
+    /// A port on an interface of the host.
+    ///
+    /// # Errors
+    /// `ENODEV` where there is no such interface; `EINVAL` for a loopback interface, one of another link layer than
+    /// Ethernet and our own internal ones; `EBUSY` for one that is a port already or owned by a bridge or bond;
+    /// `EPERM` without CAP_NET_RAW.
+    pub fn open_netdev(&self, name: &str) -> Result<Box<dyn Port<Frame>>> {
+        let link = self.registry.links.lock().by_name(name)?;
+        if link.is_loopback() || !link.is_ethernet() {
+            return Err(Errno::EINVAL);
+        }
+        let known = self.registry.devices.lock().get(&link.ifindex).map(|open| open.device.kind);
+        match known {
+            Some(PortKind::Internal) => return Err(Errno::EINVAL),
+            Some(_) => return Err(Errno::EBUSY),
+            None if link.master.is_some() => return Err(Errno::EBUSY),
+            None => {}
+        }
+        // Where there is no queue to go through, nothing is lost by going past it.
+        let options = PacketOptions { bypass_qdisc: link.qdisc == "noqueue", promiscuous: true };
+        let socket = PacketSocket::open(link.ifindex, options)?;
+        self.open(PortKind::Netdev, &link, Box::new(socket)).map(|(port, _)| port)
+    }
+
+    /// A new interface whose other side is the port; it goes away with the port.
+    ///
+    /// # Errors
+    /// `EEXIST` where there is an interface of this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name,
+    /// `EPERM` without CAP_NET_ADMIN, `ENOENT` without /dev/net/tun.
+    pub fn open_internal(&self, name: &str) -> Result<Box<dyn Port<Frame>>> {
+        names::check(name)?;
+        if self.registry.links.lock().by_name(name).is_ok() {
+            return Err(Errno::EEXIST);
+        }
+        let tap = Tap::create(name).map_err(|error| match Errno::from(error) {
+            Errno::EBUSY => Errno::EEXIST, // made by another in between
+            errno => errno,
+        })?;
+        let link = self.registry.links.lock().by_name(name)?;
+        self.open(PortKind::Internal, &link, Box::new(tap)).map(|(port, _)| port)
+    }
+
+    /// A port without an interface, and its other side. Frames that are sent when the other side is dropped are
+    /// counted as such. Its ifindex is none of the kernel's.
+    ///
+    /// # Errors
+    /// `EEXIST` where a memory port has this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name.
+    pub fn open_memory(&self, name: &str, kind: PortKind) -> Result<(Box<dyn Port<Frame>>, Peer)> {
+        names::check(name)?;
+        let ifindex = {
+            let devices = self.registry.devices.lock();
+            let mut memory = devices.values().filter(|open| open.device.ifindex >= MEMORY_IFINDEX);
+            if memory.any(|open| open.device.is_named(name)) {
+                return Err(Errno::EEXIST);
+            }
+            (MEMORY_IFINDEX..).find(|ifindex| !devices.contains_key(ifindex)).ok_or(Errno::ENOSPC)?
+        };
+        let up = Link { flags: 1, carrier: true, mtu: 1500, ifindex, name: name.into(), ..Link::default() };
+        let (memory, peer) = memory::new();
+        let (port, device) = self.open(kind, &up, Box::new(memory))?;
+        Ok((port, peer(&device)))
+    }
+
+    /// Begins to receive from a port: each frame goes to `receiver`, on a forwarding thread.
+    ///
+    /// # Errors
+    /// `ENODEV` where no port of this ifindex is open, those of epoll_ctl(2).
+    pub fn attach(&self, ifindex: u32, receiver: impl Receiver) -> Result<()> {
+        let devices = self.registry.devices.lock();
+        let open = devices.get(&ifindex).ok_or(Errno::ENODEV)?;
+        open.device.set_receiver(Arc::new(receiver));
+        let worker = self.registry.workers.get(open.worker).ok_or(Errno::ENODEV)?;
+        Ok(worker.add(&open.device)?)
+    }
+
+    /// Ends reception and closes a port's descriptor: an internal port's interface is gone when this returns, a
+    /// netdev can be opened anew. Frames of a batch being handed over may still arrive. To be called when the port
+    /// has left its datapath, as the datapath may drop the port itself much later. Idempotent.
+    pub fn detach(&self, ifindex: u32) {
+        self.registry.detach(ifindex, None);
+    }
+
+    fn open(
+        &self,
+        kind: PortKind,
+        link: &Link,
+        io: Box<dyn Io>,
+    ) -> Result<(Box<dyn Port<Frame>>, Arc<Device>)> {
+        let mut devices = self.registry.devices.lock();
+        if devices.contains_key(&link.ifindex) {
+            return Err(Errno::EBUSY);
+        }
+        let device = Arc::new(Device::new(kind, link, features(), io));
+        let loads = self.registry.workers.iter().map(Worker::load).enumerate();
+        let worker = loads.min_by_key(|(_, load)| *load).map_or(0, |(number, _)| number);
+        devices.try_reserve(1)?;
+        devices.insert(link.ifindex, Open { device: Arc::clone(&device), worker });
+        drop(devices);
+        // From here on changes are followed; what came between the first look and now is seen by this one.
+        if let Ok(link) = self.registry.links.lock().by_index(link.ifindex) {
+            device.follow(&link);
+        }
+        let registry = Arc::downgrade(&self.registry);
+        Ok((Box::new(HostPort { device: Arc::clone(&device), registry }), device))
+    }
+}
+
+impl Drop for Ports {
+    fn drop(&mut self) {
+        // Fails only when the counter is full, and then the thread is awake.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        if let Some(thread) = self.watcher.take() {
+            // A panic of the thread has been printed by itself.
+            let _ = thread.join();
+        }
+        let open: Vec<u32> = self.registry.devices.lock().keys().copied().collect();
+        open.into_iter().for_each(|ifindex| self.detach(ifindex));
+        self.registry.on_event.lock().take();
+    }
+}
+
+impl Registry {
+    /// The port itself is being dropped.
+    pub(crate) fn forget(&self, device: &Arc<Device>) {
+        self.detach(device.ifindex, Some(device));
+    }
+
+    /// What an interface has counted, if it is one of the kernel's and still there.
+    pub(crate) fn link_stats(&self, ifindex: u32) -> Option<LinkStats> {
+        (ifindex < MEMORY_IFINDEX).then(|| self.links.lock().stats(ifindex).ok()).flatten()
+    }
+
+    fn detach(&self, ifindex: u32, only: Option<&Arc<Device>>) {
+        let mut devices = self.devices.lock();
+        let is_it = |open: &Open| only.is_none_or(|device| Arc::ptr_eq(device, &open.device));
+        if devices.get(&ifindex).is_some_and(is_it)
+            && let Some(open) = devices.remove(&ifindex)
+        {
+            drop(devices);
+            if let Some(worker) = self.workers.get(open.worker) {
+                worker.remove(&open.device);
+            }
+            open.device.close();
+        }
+    }
+
+    fn watch(&self, mut watch: LinkWatch, stop: &OwnedFd) {
+        let mut events = Vec::new();
+        loop {
+            let fds = &mut [PollFd::new(&watch, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+            match poll(fds, None) {
+                Ok(_) if !fds[1].revents().is_empty() => return,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return eprintln!("pfnl: interfaces are no longer watched: {error}"),
+            }
+            if let Err(error) = watch.read(&mut events) {
+                eprintln!("pfnl: watching interfaces: {error}");
+            }
+            events.drain(..).filter_map(|event| self.follow(event)).for_each(|event| {
+                let on_event = self.on_event.lock().clone();
+                if let Some(on_event) = on_event {
+                    on_event(event);
+                }
+            });
+        }
+    }
+
+    /// Lets the port follow its interface. None where the interface is not a port's, or it goes on elsewhere.
+    fn follow(&self, event: LinkEvent) -> Option<Event> {
+        let (LinkEvent::Added(link)
+        | LinkEvent::Removed(link)
+        | LinkEvent::Changed(link)
+        | LinkEvent::Renamed { link, .. }) = &event;
+        let ifindex = link.ifindex;
+        let device = Arc::clone(&self.devices.lock().get(&ifindex)?.device);
+        match event {
+            LinkEvent::Removed(_) => (!device.survives_move()).then_some(Event::Removed { ifindex }),
+            LinkEvent::Renamed { link, .. } => {
+                device.follow(&link);
+                Some(Event::Renamed { ifindex, name: link.name })
+            }
+            LinkEvent::Added(link) | LinkEvent::Changed(link) => {
+                device.follow(&link);
+                Some(Event::Changed { ifindex })
+            }
+        }
+    }
+}
+
+/// What the kernel does to frames on their way out, in hardware or, for interfaces that cannot, in software.
+fn features() -> Features {
+    Features { csum: true, tso4: true, tso6: true, uso: kernel_cuts_udp() }
+}
+
+/// Whether virtio_net_hdr can ask for UDP segmentation: since Linux 6.2.
+fn kernel_cuts_udp() -> bool {
+    let system = rustix::system::uname();
+    let release = system.release().to_string_lossy();
+    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 2)
+}
