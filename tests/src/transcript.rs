@@ -127,6 +127,13 @@ fn without_time(line: &str) -> &str {
     }
 }
 
+/// Whether `lines` (with `*`) stand in `text`, one after the other.
+pub fn has_lines(lines: &str, text: &str) -> bool {
+    let want: Vec<&str> = lines.lines().collect();
+    let got: Vec<&str> = text.lines().collect();
+    got.windows(want.len()).any(|window| want.iter().zip(window).all(|(want, got)| matches(want, got)))
+}
+
 /// Whether a line matches a pattern in which `*` stands for anything.
 pub fn matches(pattern: &str, line: &str) -> bool {
     match pattern.split_once('*') {
@@ -151,6 +158,8 @@ mod tests {
         assert!(!matches("lookups: hit:* missed:0", "lookups: hit:12 missed:1"));
         assert!(matches("*", ""));
         assert!(!matches("a", "ab"));
+        assert!(has_lines("b*\nc", "a\nb1\nc\nd"));
+        assert!(!has_lines("b\nd", "a\nb\nc\nd"));
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! Real clients, unmodified, against pfnl; in a sandbox of the machine's own namespaces.
+//!
+//! `cargo xtask test --only clients [NAME…]`, or `cargo test -p pfnl-tests --test clients -- [NAME…]`.
 
 use pfnl_tests::runner::{self, Test};
 use std::process::ExitCode;
 
+mod dpctl;
+mod families;
 mod process;
+mod traffic;
+mod trouble;
 
 fn main() -> ExitCode {
-    let tests: Vec<Test> = [process::TESTS].concat();
+    let tests: Vec<Test> =
+        [families::TESTS, process::TESTS, dpctl::TESTS, traffic::TESTS, trouble::TESTS].concat();
     runner::main(&tests)
 }
