@@ -96,6 +96,7 @@ impl Ports {
     /// Ethernet and our own internal ones; `EBUSY` for one that is a port already or owned by a bridge or bond;
     /// `EPERM` without CAP_NET_RAW.
     pub fn open_netdev(&self, name: &str) -> Result<Box<dyn Port<Frame>>> {
+        names::check(name).map_err(|_| Errno::ENODEV)?;
         let link = self.registry.links.lock().by_name(name)?;
         if link.is_loopback() || !link.is_ethernet() {
             return Err(Errno::EINVAL);
@@ -117,7 +118,7 @@ impl Ports {
     ///
     /// # Errors
     /// `EEXIST` where there is an interface of this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name,
-    /// `EPERM` without CAP_NET_ADMIN, `ENOENT` without /dev/net/tun.
+    /// `EPERM` without CAP_NET_ADMIN, `EOPNOTSUPP` without /dev/net/tun.
     pub fn open_internal(&self, name: &str) -> Result<Box<dyn Port<Frame>>> {
         names::check(name)?;
         if self.registry.links.lock().by_name(name).is_ok() {
@@ -125,6 +126,8 @@ impl Ports {
         }
         let tap = Tap::create(name).map_err(|error| match Errno::from(error) {
             Errno::EBUSY => Errno::EEXIST, // made by another in between
+            Errno::EACCES => Errno::EPERM, // /dev/net/tun is not for us
+            Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => Errno::EOPNOTSUPP, // or not there
             errno => errno,
         })?;
         let link = self.registry.links.lock().by_name(name)?;

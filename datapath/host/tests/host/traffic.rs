@@ -1,9 +1,6 @@
 //! Real traffic through ports: namespaces on both sides, and a cross-connect between the ports in place of flows.
-#![cfg(target_os = "linux")]
 
-mod net;
-
-use net::{Namespace, in_namespace, sh};
+use crate::net::{Namespace, in_namespace, sh};
 use pfnl_datapath::port::Port;
 use pfnl_datapath_host::{Frame, Ports};
 use pfnl_rawio::{Links, PacketOptions, PacketSocket, Received, VnetHeader};

@@ -1,0 +1,6 @@
+//! Ports against the running kernel. Tests that may not make network namespaces say so and pass.
+#![cfg(target_os = "linux")]
+
+mod lifecycle;
+mod net;
+mod traffic;
