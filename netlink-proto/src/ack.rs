@@ -7,7 +7,7 @@
 use crate::error::Error;
 use crate::msg::{self, Header, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN};
 use crate::policy::{Policy, Row};
-use crate::{Attrs, Errno, Fixed, Level, NLA_F_NESTED, Writer, align, array, nlctrl};
+use crate::{Attrs, Errno, Fixed, Level, Writer, align, array, nlctrl};
 
 crate::attributes! {
     /// Extended ack attributes (`enum nlmsgerr_attrs`).
@@ -209,9 +209,4 @@ pub fn describe(w: &mut Writer<'_>, row: &Row) {
         Policy::NulString(max) => put.max_length(max.into()).attr_type(12),
         Policy::Nested => put.attr_type(13),
     };
-}
-
-/// The number of a nest that is marked, as nlctrl's policies are.
-pub const fn marked(number: u16) -> u16 {
-    number | NLA_F_NESTED
 }

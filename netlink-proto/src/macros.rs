@@ -74,6 +74,8 @@ macro_rules! attributes {
             #[derive(Clone, Copy, Debug)]
             pub struct View<'a>(pub $crate::Index<'a, SLOTS>);
 
+            // A getter is named after its attribute, whatever else has that name.
+            #[allow(clippy::should_implement_trait, clippy::len_without_is_empty)]
             impl<'a> View<'a> {
                 /// Reads and validates a run of attributes in one pass.
                 ///
@@ -90,6 +92,7 @@ macro_rules! attributes {
             /// Writes the table's attributes, in the order of the calls.
             pub struct Put<'w, 'b>(pub &'w mut $crate::Writer<'b>);
 
+            #[allow(clippy::should_implement_trait)]
             impl<'w, 'b> Put<'w, 'b> {
                 $($crate::attribute_setter! { $(#[$row_doc])* $number $field: $kind $(($($arg)*))? })*
             }

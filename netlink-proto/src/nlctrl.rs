@@ -48,6 +48,24 @@ crate::attributes! {
         10 OP op: u32;
     }
 
+    /// What GETFAMILY takes of [`ctrl`]: a policy of its own, as on Linux.
+    pub mod get_family: "ctrl_attr" {
+        /// The family's id.
+        1 FAMILY_ID family_id: u16;
+        /// The family's name.
+        2 FAMILY_NAME family_name: nul_string(15);
+    }
+
+    /// What GETPOLICY takes of [`ctrl`].
+    pub mod get_policy: "ctrl_attr" {
+        /// The family's id.
+        1 FAMILY_ID family_id: u16;
+        /// The family's name.
+        2 FAMILY_NAME family_name: nul_string(15);
+        /// The only command that is wanted.
+        10 OP op: u32;
+    }
+
     /// A command, in [`ctrl::OPS`].
     pub mod op: "ctrl_attr_op" {
         /// Its number.

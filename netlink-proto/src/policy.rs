@@ -174,7 +174,7 @@ impl Table {
 #[doc(hidden)]
 pub const fn slots(numbers: &[u16]) -> usize {
     match numbers.last() {
-        Some(&number) => number as usize + 1,
+        Some(&number) => (number as usize).saturating_add(1),
         None => 1,
     }
 }

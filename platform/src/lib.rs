@@ -26,8 +26,8 @@ pub use rcu::{RcuBox, RcuCell, Retired};
 #[cfg(feature = "std")]
 pub use user::User;
 
-/// What can fail here fails with an errno.
-pub type Result<T> = core::result::Result<T, Errno>;
+/// What can fail here fails with an errno, unless said otherwise.
+pub type Result<T, E = Errno> = core::result::Result<T, E>;
 
 /// The services of the place the cores run in. All are associated functions: a binary has one platform.
 pub trait Platform: Send + Sync + Sized + 'static {

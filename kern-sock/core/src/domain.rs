@@ -1,0 +1,482 @@
+//! A domain: the sockets, groups and families of one network namespace (vnet, host instance).
+
+use crate::addr::{Credentials, SockAddr};
+use crate::ctrl;
+use crate::family::{Context, FamilyDef, Op, Request};
+use crate::queue::{self, Block, Delivery};
+use crate::socket::{SockType, Socket, State};
+use crate::{Dump, NETLINK_GENERIC};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_box, try_push};
+use pfnl_proto::msg::{self, Header};
+use pfnl_proto::{Error, Table, Writer, genl};
+
+/// What a family, or who else speaks as the kernel, can do with sockets.
+pub trait Bus: Send + Sync {
+    /// Sends a datagram from the kernel to a socket.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`: no such portid. `ENOBUFS`: its queue is full (it has been told). `ENOMEM`.
+    fn unicast(&self, portid: u32, bytes: Vec<u8>) -> Result<()>;
+
+    /// Sends a datagram from the kernel to all members of a group but `exclude` (0 = none).
+    fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32);
+
+    /// Whether a group has members.
+    fn has_listeners(&self, group: GroupId) -> bool;
+}
+
+/// A multicast group's number in its domain, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupId(pub u32);
+
+/// What a domain assigned to a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyInfo {
+    /// Type of its messages.
+    pub id: u16,
+    /// Its version.
+    pub version: u8,
+    /// The first of its groups; they are numbered without gaps.
+    first_group: u32,
+}
+
+impl FamilyInfo {
+    /// The number of a group by its index in [`FamilyDef::groups`].
+    pub fn group(&self, index: usize) -> GroupId {
+        GroupId(self.first_group.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
+    /// Writes a message of the family.
+    ///
+    /// # Errors
+    /// What made the writer fail; nothing is left of the message then.
+    pub fn write(
+        &self,
+        w: &mut Writer<'_>,
+        cmd: u8,
+        flags: u16,
+        seq: u32,
+        portid: u32,
+        fill: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<()> {
+        w.message(Header { kind: self.id, flags, seq, portid, len: 0 }, |w| {
+            w.raw_fixed(&genl::Header { cmd, version: self.version, reserved: 0 });
+            fill(w);
+        });
+        w.result()
+    }
+}
+
+/// A family as its domain sees it, whatever its state's type.
+pub(crate) trait Family: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn hdrsize(&self) -> usize;
+    /// The greatest attribute number of the family's own table.
+    fn maxattr(&self) -> u16;
+    fn groups(&self) -> &'static [&'static str];
+    /// What is known of each command.
+    fn op(&self, index: usize) -> Option<OpInfo>;
+    fn run(&self, op: usize, context: &mut Context<'_>) -> Result<(), Error>;
+    fn dump(&self, op: usize, request: &Request<'_>) -> Result<Box<dyn Dump>, Error>;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct OpInfo {
+    pub(crate) cmd: u8,
+    pub(crate) flags: u32,
+    pub(crate) level: pfnl_proto::Level,
+    pub(crate) table: Option<&'static Table>,
+}
+
+struct Typed<F: 'static> {
+    def: &'static FamilyDef<F>,
+    state: Shared<F>,
+}
+
+impl<F: Send + Sync> Family for Typed<F> {
+    fn name(&self) -> &'static str {
+        self.def.name
+    }
+
+    fn hdrsize(&self) -> usize {
+        self.def.hdrsize
+    }
+
+    fn maxattr(&self) -> u16 {
+        self.def.table.map_or(0, Table::max)
+    }
+
+    fn groups(&self) -> &'static [&'static str] {
+        self.def.groups
+    }
+
+    fn op(&self, index: usize) -> Option<OpInfo> {
+        let &Op { cmd, mut flags, level, table, run, dump } = self.def.ops.get(index)?;
+        let table = table.or(self.def.table);
+        for (there, flag) in [
+            (run.is_some(), genl::GENL_CMD_CAP_DO),
+            (dump.is_some(), genl::GENL_CMD_CAP_DUMP),
+            (table.is_some(), genl::GENL_CMD_CAP_HASPOL),
+        ] {
+            if there {
+                flags |= flag;
+            }
+        }
+        Some(OpInfo { cmd, flags, level, table })
+    }
+
+    fn run(&self, op: usize, context: &mut Context<'_>) -> Result<(), Error> {
+        match self.def.ops.get(op).and_then(|op| op.run) {
+            Some(run) => run(&self.state, context),
+            None => Err(Error::new(Errno::EOPNOTSUPP)),
+        }
+    }
+
+    fn dump(&self, op: usize, request: &Request<'_>) -> Result<Box<dyn Dump>, Error> {
+        match self.def.ops.get(op).and_then(|op| op.dump) {
+            Some(dump) => dump(&self.state, request),
+            None => Err(Error::new(Errno::EOPNOTSUPP)),
+        }
+    }
+}
+
+pub(crate) struct Registered {
+    pub(crate) info: FamilyInfo,
+    pub(crate) family: Box<dyn Family>,
+}
+
+struct Tables<P: Platform> {
+    /// In portid order.
+    sockets: Vec<(u32, Shared<State<P>>)>,
+    /// All open sockets, bound or not, in no order.
+    open: Vec<Shared<State<P>>>,
+    /// In id order.
+    families: Vec<Shared<Registered>>,
+    /// Members of each group, by number.
+    members: Vec<u32>,
+}
+
+/// Sockets, groups and families that know of each other.
+pub struct Domain<P: Platform> {
+    tables: P::Mutex<Tables<P>>,
+    /// Held while a request is handled or a dump goes on.
+    pub(crate) requests: P::SleepMutex<()>,
+    /// Default and greatest receive and send buffers (`net.core.rmem_default` and so on).
+    pub(crate) limits: Limits,
+    next_random: AtomicU32,
+}
+
+/// Buffer sizes, in bytes as setsockopt takes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) default: usize,
+    pub(crate) max: usize,
+}
+
+impl<P: Platform> Domain<P> {
+    /// A domain with nlctrl as its only family.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_new() -> Result<Shared<Domain<P>>> {
+        let tables =
+            Tables { sockets: Vec::new(), open: Vec::new(), families: Vec::new(), members: Vec::new() };
+        let mut seed = [0; 4];
+        P::random(&mut seed);
+        let domain = Shared::try_new(Domain {
+            tables: P::Mutex::try_new(c"pfnl tables", tables)?,
+            requests: P::SleepMutex::try_new(c"pfnl requests", ())?,
+            limits: Limits { default: 212_992, max: 212_992 },
+            next_random: AtomicU32::new(u32::from_ne_bytes(seed)),
+        })?;
+        ctrl::register(&domain)?;
+        Ok(domain)
+    }
+
+    /// Adds a family and tells nlctrl's listeners.
+    ///
+    /// # Errors
+    /// `EEXIST`: the name is taken. `EINVAL`: a name is longer than 15 bytes. `ENOSPC`: no id is left. `ENOMEM`.
+    pub fn register<F: Send + Sync>(
+        &self,
+        def: &'static FamilyDef<F>,
+        state: Shared<F>,
+    ) -> Result<FamilyInfo> {
+        let names = core::iter::once(&def.name).chain(def.groups);
+        if names.into_iter().any(|name| name.is_empty() || name.len() >= genl::GENL_NAMSIZ) {
+            return Err(Errno::EINVAL);
+        }
+        let family: Box<dyn Family> = try_box(Typed { def, state })?;
+        let registered = {
+            let mut tables = self.tables.lock();
+            if tables.families.iter().any(|other| other.family.name() == def.name) {
+                return Err(Errno::EEXIST);
+            }
+            let id = if def.name == pfnl_proto::nlctrl::NAME {
+                genl::GENL_ID_CTRL
+            } else {
+                free_id(&tables.families).ok_or(Errno::ENOSPC)?
+            };
+            let first_group = if id == genl::GENL_ID_CTRL {
+                u32::from(genl::GENL_ID_CTRL)
+            } else {
+                free_groups(&tables.families, def.groups.len())
+            };
+            let info = FamilyInfo { id, version: def.version, first_group };
+            let registered = Shared::try_new(Registered { info, family })?;
+            let last_group = info.group(def.groups.len()).0 as usize;
+            if tables.members.len() < last_group {
+                let more = last_group.saturating_sub(tables.members.len());
+                tables.members.try_reserve(more)?;
+                tables.members.resize(last_group, 0);
+            }
+            let at = tables.families.partition_point(|other| other.info.id < id);
+            tables.families.try_reserve(1)?;
+            tables.families.insert(at, registered.clone());
+            registered
+        };
+        ctrl::announce(self, &registered, true);
+        Ok(registered.info)
+    }
+
+    /// Removes a family; its groups lose their members.
+    ///
+    /// # Errors
+    /// `ENOENT`: it is not there.
+    pub fn unregister(&self, info: FamilyInfo) -> Result<()> {
+        let _requests = self.requests.lock();
+        let registered = {
+            let mut tables = self.tables.lock();
+            let at = tables.families.iter().position(|other| other.info == info).ok_or(Errno::ENOENT)?;
+            tables.families.remove(at)
+        };
+        for index in 0..registered.family.groups().len() {
+            let group = info.group(index);
+            let mut tables = self.tables.lock();
+            for socket in &tables.open {
+                socket.leave(group.0);
+            }
+            if let Some(members) = tables.members.get_mut(group.0 as usize) {
+                *members = 0;
+            }
+        }
+        ctrl::announce(self, &registered, false);
+        Ok(())
+    }
+
+    /// Removes all families, nlctrl too, so that the domain can be freed once its last socket is closed.
+    pub fn shut_down(&self) {
+        let families = core::mem::take(&mut self.tables.lock().families);
+        drop(families);
+    }
+
+    /// Opens a socket for a process.
+    ///
+    /// # Errors
+    /// `EPROTONOSUPPORT`: not generic netlink. `ENOMEM`.
+    pub fn open(
+        this: &Shared<Self>,
+        kind: SockType,
+        protocol: i32,
+        opener: Credentials,
+        delivery: Box<dyn Delivery>,
+    ) -> Result<Socket<P>> {
+        if protocol != NETLINK_GENERIC {
+            return Err(Errno::EPROTONOSUPPORT);
+        }
+        let state = Shared::try_new(State::try_new(this.clone(), kind, opener, delivery)?)?;
+        try_push(&mut this.tables.lock().open, state.clone())?;
+        Ok(Socket(state))
+    }
+
+    /// What each open socket looks like, for status displays.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn sockets(&self) -> Result<Vec<crate::SocketInfo>> {
+        let tables = self.tables.lock();
+        let mut infos = Vec::new();
+        infos.try_reserve_exact(tables.open.len())?;
+        infos.extend(tables.open.iter().map(|socket| socket.info()));
+        Ok(infos)
+    }
+
+    /// Names and ids of the registered families.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn families(&self) -> Result<Vec<(&'static str, u16)>> {
+        let tables = self.tables.lock();
+        let mut names = Vec::new();
+        names.try_reserve_exact(tables.families.len())?;
+        names.extend(tables.families.iter().map(|family| (family.family.name(), family.info.id)));
+        Ok(names)
+    }
+
+    pub(crate) fn family(&self, id: u16) -> Option<Shared<Registered>> {
+        let tables = self.tables.lock();
+        let at = tables.families.binary_search_by_key(&id, |family| family.info.id).ok()?;
+        tables.families.get(at).cloned()
+    }
+
+    pub(crate) fn family_by_name(&self, name: &[u8]) -> Option<Shared<Registered>> {
+        self.tables.lock().families.iter().find(|family| family.family.name().as_bytes() == name).cloned()
+    }
+
+    /// The first family with an id from `id` on.
+    pub(crate) fn family_from(&self, id: u16) -> Option<Shared<Registered>> {
+        let tables = self.tables.lock();
+        tables.families.iter().find(|family| family.info.id >= id).cloned()
+    }
+
+    /// How many groups a socket can ask for: rounded up as Linux rounds, to a word of bits.
+    pub(crate) fn max_group(&self) -> u32 {
+        let groups = self.tables.lock().members.len();
+        u32::try_from(groups.next_multiple_of(32).max(32)).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn count_member(&self, group: u32, joined: bool) {
+        let mut tables = self.tables.lock();
+        let group = group as usize;
+        if tables.members.len() <= group {
+            // Numbers that no family has yet; nobody counts on them.
+            return;
+        }
+        if let Some(members) = tables.members.get_mut(group) {
+            *members = if joined { members.saturating_add(1) } else { members.saturating_sub(1) };
+        }
+    }
+
+    pub(crate) fn socket(&self, portid: u32) -> Option<Shared<State<P>>> {
+        let tables = self.tables.lock();
+        let at = tables.sockets.binary_search_by_key(&portid, |(portid, _)| *portid).ok()?;
+        tables.sockets.get(at).map(|(_, socket)| socket.clone())
+    }
+
+    /// Gives a socket a portid of its choosing.
+    pub(crate) fn bind(&self, portid: u32, socket: &Shared<State<P>>) -> Result<()> {
+        let mut tables = self.tables.lock();
+        match tables.sockets.binary_search_by_key(&portid, |(portid, _)| *portid) {
+            Ok(_) => Err(Errno::EADDRINUSE),
+            Err(at) => {
+                tables.sockets.try_reserve(1)?;
+                tables.sockets.insert(at, (portid, socket.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a socket a portid: its process's id, else one from the range of negative numbers.
+    pub(crate) fn autobind(&self, pid: u32, socket: &Shared<State<P>>) -> Result<u32> {
+        let mut portid = pid;
+        loop {
+            match self.bind(portid, socket) {
+                Ok(()) => return Ok(portid),
+                Err(Errno::EADDRINUSE) => {
+                    // Relaxed: a number to try, nothing hangs on it. From -4097 downward, as Linux.
+                    let random = self.next_random.fetch_add(0x9E37_79B1, Ordering::Relaxed) % 0x7fff_0000;
+                    portid = 0xffff_efff_u32.wrapping_sub(random);
+                }
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    pub(crate) fn forget(&self, socket: &State<P>) {
+        let mut tables = self.tables.lock();
+        tables.sockets.retain(|(_, other)| !core::ptr::eq(&raw const **other, socket));
+        tables.open.retain(|other| !core::ptr::eq(&raw const **other, socket));
+    }
+
+    /// Members of a group, other than `exclude`.
+    pub(crate) fn members(&self, group: u32, exclude: u32) -> Vec<Shared<State<P>>> {
+        let tables = self.tables.lock();
+        let wanted = |socket: &&Shared<State<P>>| {
+            socket.is_member(group) && (exclude == 0 || socket.portid() != exclude)
+        };
+        let members = || tables.open.iter().filter(wanted);
+        let mut sockets = Vec::new();
+        if sockets.try_reserve_exact(members().count()).is_err() {
+            // No memory to remember them: they all miss a message, and are told so.
+            members().for_each(|socket| socket.overrun());
+            return sockets;
+        }
+        sockets.extend(members().cloned());
+        sockets
+    }
+
+    /// Sends a datagram to every member of a group; how many got it.
+    pub(crate) fn broadcast(
+        &self,
+        group: u32,
+        bytes: &[u8],
+        from: SockAddr,
+        sender: [u32; 3],
+        exclude: u32,
+    ) -> usize {
+        let mut delivered = 0usize;
+        for socket in self.members(group, exclude) {
+            let Ok(copy) = pfnl_platform::try_to_vec(bytes) else {
+                socket.overrun();
+                continue;
+            };
+            let charge = queue::charge(copy.len());
+            if socket.deliver(Block { bytes: copy, from, group, sender, charge }).is_ok() {
+                delivered = delivered.saturating_add(1);
+            }
+        }
+        delivered
+    }
+}
+
+/// `nl_groups` as a receiver sees it: the bit of the group, if it is one of the first 32.
+pub(crate) fn group_bit(group: u32) -> u32 {
+    group.checked_sub(1).and_then(|bit| 1u32.checked_shl(bit)).unwrap_or(0)
+}
+
+impl<P: Platform> Bus for Domain<P> {
+    fn unicast(&self, portid: u32, bytes: Vec<u8>) -> Result<()> {
+        let socket = self.socket(portid).ok_or(Errno::ECONNREFUSED)?;
+        let charge = queue::charge(bytes.len());
+        socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge })
+    }
+
+    fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32) {
+        let from = SockAddr { portid: 0, groups: group_bit(group.0) };
+        self.broadcast(group.0, bytes, from, [0; 3], exclude);
+    }
+
+    fn has_listeners(&self, group: GroupId) -> bool {
+        self.tables.lock().members.get(group.0 as usize).is_some_and(|&members| members > 0)
+    }
+}
+
+/// The least free id from [`genl::GENL_START_ALLOC`] on.
+fn free_id(families: &[Shared<Registered>]) -> Option<u16> {
+    (genl::GENL_START_ALLOC..=genl::GENL_MAX_ID)
+        .find(|&id| families.iter().all(|family| family.info.id != id))
+}
+
+/// The first of `count` free group numbers in a row. 16 to 18 are nlctrl's and two that Linux sets aside.
+fn free_groups(families: &[Shared<Registered>], count: usize) -> u32 {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let mut first = 1u32;
+    loop {
+        let end = first.saturating_add(count);
+        let taken = families
+            .iter()
+            .map(|family| (family.info.group(0).0, family.info.group(family.family.groups().len()).0))
+            .chain([(16, 19)])
+            .find(|&(start, stop)| start < end && first < stop);
+        match taken {
+            Some((_, stop)) => first = stop,
+            None => return first,
+        }
+    }
+}
+
+/// A request's header as its acknowledgement needs it.
+pub(crate) type RawRequest<'a> = msg::Message<'a>;

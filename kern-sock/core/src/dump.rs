@@ -1,0 +1,59 @@
+//! Dumps: answers of any length, made block by block as the user reads them.
+
+use crate::domain::FamilyInfo;
+use pfnl_proto::msg::NLM_F_MULTI;
+use pfnl_proto::{Errno, Error, Writer};
+
+/// What a dump has to give yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more.
+    More,
+    /// That was all.
+    Done,
+}
+
+/// A dump in progress: a cursor that knows how to go on.
+pub trait Dump: Send {
+    /// Writes the next records, as many as fit. A block without records ends the dump, whatever is returned.
+    ///
+    /// # Errors
+    /// Ends the dump; the errno stands in its `NLMSG_DONE`.
+    fn next(&mut self, block: &mut DumpBlock<'_, '_>) -> Result<Progress, Error>;
+}
+
+/// The block that a dump writes to.
+pub struct DumpBlock<'w, 'b> {
+    pub(crate) writer: &'w mut Writer<'b>,
+    pub(crate) family: FamilyInfo,
+    pub(crate) seq: u32,
+    pub(crate) portid: u32,
+}
+
+impl DumpBlock<'_, '_> {
+    /// Adds a record: headers, then what `fill` writes. `Ok(false)`: it did not fit and was taken back; write it again
+    /// into the next block.
+    ///
+    /// # Errors
+    /// `EMSGSIZE`: it does not fit an empty block either. `ENOMEM`, and what `fill` failed with.
+    pub fn record(&mut self, cmd: u8, fill: impl FnOnce(&mut Writer<'_>)) -> Result<bool, Error> {
+        let mark = self.writer.mark();
+        let was_empty = self.writer.is_empty();
+        match self.family.write(self.writer, cmd, NLM_F_MULTI, self.seq, self.portid, fill) {
+            Ok(()) => Ok(true),
+            Err(Errno::EMSGSIZE) if !was_empty => {
+                self.writer.rewind(mark);
+                Ok(false)
+            }
+            Err(errno) => {
+                self.writer.rewind(mark);
+                Err(errno.into())
+            }
+        }
+    }
+
+    /// Whether nothing was written to it yet.
+    pub fn is_empty(&self) -> bool {
+        self.writer.is_empty()
+    }
+}

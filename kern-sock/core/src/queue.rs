@@ -1,0 +1,208 @@
+//! A socket's receive queue: blocks of messages, bounded by what their memory is charged.
+//!
+//! A block is what one recv returns: one message, or several of a dump. Overflow marks the socket congested and
+//! reports ENOBUFS once; until the queue has been emptied everything else is lost.
+
+use crate::addr::SockAddr;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use pfnl_platform::{Errno, Result};
+
+/// How a platform learns of what happens on a socket, and tells what its user has read.
+pub trait Delivery: Send + Sync {
+    /// Something was queued or an error is pending.
+    fn wake(&self);
+
+    /// What the user has read since the last call, for platforms where reading does not pass through
+    /// [`Socket::read`](crate::Socket::read) each time.
+    fn settle(&self) -> Settled {
+        Settled::default()
+    }
+}
+
+/// What a user has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Sum of the blocks' charges.
+    pub charge: usize,
+    /// The largest receive buffer seen.
+    pub buffer: usize,
+}
+
+/// One datagram to a user.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its messages.
+    pub bytes: Vec<u8>,
+    /// Whom it is from; for a multicast with the bit of its group, if that is one of the first 32.
+    pub from: SockAddr,
+    /// Its multicast group, 0 = none (NETLINK_PKTINFO).
+    pub group: u32,
+    /// pid, uid and gid of the sender; zero for the kernel (SCM_CREDENTIALS).
+    pub sender: [u32; 3],
+    /// What it takes from the receive buffer.
+    pub charge: usize,
+}
+
+/// What Linux charges for a datagram: its buffer as kmalloc rounds it up, with the 320 bytes of shared info behind
+/// the data, and 256 for the descriptor (`skb->truesize`).
+pub fn charge(len: usize) -> usize {
+    let data = len.saturating_add(320);
+    let rounded = match data {
+        0..=512 => 512,
+        513..=8192 => data.checked_next_power_of_two().unwrap_or(data),
+        _ => data.saturating_add(4095) & !4095,
+    };
+    rounded.saturating_add(256)
+}
+
+pub(crate) struct Queue {
+    blocks: VecDeque<Block>,
+    /// Charged and not yet read by the user.
+    rmem: usize,
+    pub(crate) rcvbuf: usize,
+    congested: bool,
+    pub(crate) no_enobufs: bool,
+    error: Option<Errno>,
+    pub(crate) drops: u64,
+    pub(crate) closed: bool,
+    /// The largest receive buffer the user has offered.
+    pub(crate) buffer: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(rcvbuf: usize) -> Queue {
+        Queue {
+            blocks: VecDeque::new(),
+            rmem: 0,
+            rcvbuf,
+            congested: false,
+            no_enobufs: false,
+            error: None,
+            drops: 0,
+            closed: false,
+            buffer: 0,
+        }
+    }
+
+    /// Puts a block at the end, unless there is no room.
+    pub(crate) fn push(&mut self, block: Block, delivery: &dyn Delivery) -> Result<()> {
+        if self.closed {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if self.congested || self.rmem.saturating_add(block.charge) > self.rcvbuf {
+            self.settle(delivery.settle());
+        }
+        if self.congested || self.rmem > self.rcvbuf || self.blocks.try_reserve(1).is_err() {
+            self.overrun();
+            return Err(Errno::ENOBUFS);
+        }
+        self.rmem = self.rmem.saturating_add(block.charge);
+        self.blocks.push_back(block);
+        Ok(())
+    }
+
+    /// Something was lost on its way to the user.
+    pub(crate) fn overrun(&mut self) {
+        self.drops = self.drops.saturating_add(1);
+        if !self.no_enobufs && !self.congested {
+            self.congested = true;
+            self.error = Some(Errno::ENOBUFS);
+        }
+    }
+
+    /// The next block, which stays charged until it is [settled](Queue::settle).
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        self.blocks.pop_front()
+    }
+
+    /// The user has read blocks.
+    pub(crate) fn settle(&mut self, settled: Settled) {
+        self.rmem = self.rmem.saturating_sub(settled.charge);
+        self.buffer = self.buffer.max(settled.buffer);
+        if self.rmem == 0 && self.blocks.is_empty() {
+            self.congested = false;
+        }
+    }
+
+    pub(crate) fn end_congestion(&mut self) {
+        self.congested = false;
+    }
+
+    pub(crate) fn take_error(&mut self) -> Option<Errno> {
+        self.error.take()
+    }
+
+    pub(crate) fn set_error(&mut self, errno: Errno) {
+        self.error.get_or_insert(errno);
+    }
+
+    pub(crate) fn rmem(&self) -> usize {
+        self.rmem
+    }
+
+    /// Whether a dump may go on.
+    pub(crate) fn has_room_for_dump(&self) -> bool {
+        self.rmem <= self.rcvbuf / 2
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.blocks = VecDeque::new();
+        self.rmem = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+    impl Delivery for Silent {
+        fn wake(&self) {}
+    }
+
+    fn block(len: usize) -> Block {
+        Block {
+            bytes: vec![0; len],
+            from: SockAddr::default(),
+            group: 0,
+            sender: [0; 3],
+            charge: charge(len),
+        }
+    }
+
+    #[test]
+    fn overflow_reports_once_and_lasts_until_the_queue_is_empty() {
+        let mut queue = Queue::new(2304);
+        let mut fit = 0;
+        while queue.push(block(16), &Silent).is_ok() {
+            fit += 1;
+        }
+        assert_eq!(fit, 4);
+        assert_eq!(queue.take_error(), Some(Errno::ENOBUFS));
+        assert_eq!(queue.push(block(16), &Silent), Err(Errno::ENOBUFS));
+        assert_eq!(queue.take_error(), None);
+        for left in (0..fit).rev() {
+            let charge = queue.take().unwrap().charge;
+            queue.settle(Settled { charge, buffer: 0 });
+            assert_eq!(queue.push(block(16), &Silent).is_ok(), left == 0);
+        }
+    }
+
+    #[test]
+    fn an_empty_queue_takes_one_block_of_any_size() {
+        let mut queue = Queue::new(2304);
+        assert_eq!(queue.push(block(100_000), &Silent), Ok(()));
+        assert_eq!(queue.push(block(1), &Silent), Err(Errno::ENOBUFS));
+    }
+
+    #[test]
+    fn no_enobufs_loses_silently() {
+        let mut queue = Queue::new(1);
+        queue.no_enobufs = true;
+        queue.push(block(1), &Silent).unwrap();
+        assert_eq!(queue.push(block(1), &Silent), Err(Errno::ENOBUFS));
+        assert_eq!((queue.take_error(), queue.drops), (None, 1));
+    }
+}

@@ -1,0 +1,210 @@
+//! From a datagram to its answers: the run of messages, acknowledgements, generic netlink's checks, dumps.
+
+use crate::SockAddr;
+use crate::addr::Credentials;
+use crate::domain::{FamilyInfo, OpInfo, RawRequest, Registered};
+use crate::dump::{Dump, DumpBlock, Progress};
+use crate::family::{Context, Request};
+use crate::queue::{self, Block};
+use crate::socket::State;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use pfnl_platform::{Errno, Mutex, Platform, Shared};
+use pfnl_proto::ack::{self, Extack, Style};
+use pfnl_proto::msg::{Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE};
+use pfnl_proto::{Attrs, Error, Fixed, Index, Level, Writer, align, genl};
+
+/// The most a dump block holds: 32 KiB less what Linux keeps behind it.
+const DUMP_MAX: usize = 32768 - 320;
+/// What a dump block holds as long as the user has offered no larger buffer: a page less the same.
+const DUMP_MIN: usize = 4096 - 320;
+
+/// Handles the requests in a datagram, one after the other; one that fails does not stop those after it.
+pub(crate) fn handle<P: Platform>(socket: &Shared<State<P>>, datagram: &[u8], sender: &Credentials) {
+    let _requests = socket.domain.requests.lock();
+    for message in Messages::new(datagram) {
+        let mut extack = Extack::default();
+        let requested = message.header.flags & NLM_F_REQUEST != 0 && message.header.kind >= NLMSG_MIN_TYPE;
+        let outcome =
+            if requested { request(socket, &message, sender, &mut extack) } else { Ok(Answer::Ack) };
+        let outcome = match outcome {
+            // A dump that has begun is acknowledged by its end.
+            Ok(Answer::Dump) => continue,
+            Ok(Answer::Ack) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let outcome = extack.record(outcome);
+        if outcome.is_err() || message.header.flags & NLM_F_ACK != 0 {
+            acknowledge(socket, &message, outcome, &extack);
+        }
+    }
+}
+
+enum Answer {
+    Ack,
+    Dump,
+}
+
+fn acknowledge<P: Platform>(
+    socket: &State<P>,
+    message: &RawRequest<'_>,
+    outcome: Result<(), Errno>,
+    extack: &Extack,
+) {
+    let mut bytes = Vec::new();
+    let style = socket.binding.lock().options.ack_style();
+    let mut w = Writer::new(&mut bytes);
+    ack::write_ack(&mut w, message, socket.portid(), outcome, extack, style);
+    match w.result() {
+        Ok(()) => deliver(socket, bytes),
+        Err(_) => socket.fail(Errno::ENOBUFS),
+    }
+}
+
+fn deliver<P: Platform>(socket: &State<P>, bytes: Vec<u8>) {
+    let charge = queue::charge(bytes.len());
+    // A full queue has told its user; there is nobody else to tell.
+    let _ = socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
+}
+
+/// Checks a request in Linux's order: family, header, reserved bits, command, privilege, attributes.
+fn request<P: Platform>(
+    socket: &Shared<State<P>>,
+    message: &RawRequest<'_>,
+    sender: &Credentials,
+    extack: &mut Extack,
+) -> Result<Answer, Error> {
+    let registered = socket.domain.family(message.header.kind).ok_or(Error::new(Errno::ENOENT))?;
+    let family = &*registered.family;
+    let header = genl::Header::read(message.payload()).ok_or(Error::new(Errno::EINVAL))?;
+    let user_header = genl::USER_HEADER..genl::USER_HEADER.saturating_add(family.hdrsize());
+    let user_header = message.bytes.get(user_header).ok_or(Error::new(Errno::EINVAL))?;
+    let op =
+        (0..).map_while(|index| family.op(index).map(|op| (index, op))).find(|(_, op)| op.cmd == header.cmd);
+    let dump = message.header.flags & NLM_F_DUMP == NLM_F_DUMP;
+    let (index, op) = op.ok_or(Error::new(Errno::EOPNOTSUPP))?;
+    if op.level == Level::Strict && header.reserved != 0 {
+        return Err(Error::new(Errno::EINVAL));
+    }
+    let needed = if dump { genl::GENL_CMD_CAP_DUMP } else { genl::GENL_CMD_CAP_DO };
+    if op.flags & needed == 0 {
+        return Err(Error::new(Errno::EOPNOTSUPP));
+    }
+    if op.flags & (genl::GENL_ADMIN_PERM | genl::GENL_UNS_ADMIN_PERM) != 0
+        && !(sender.net_admin && socket.opener.net_admin)
+    {
+        return Err(Error::new(Errno::EPERM));
+    }
+    let attrs = attributes(&registered, &op, message, extack)?;
+    let request = Request {
+        header: message.header,
+        genl: header,
+        user_header,
+        attrs,
+        portid: socket.portid(),
+        sender: *sender,
+    };
+    if dump {
+        start_dump(socket, &registered, index, &request)?;
+        return Ok(Answer::Dump);
+    }
+    let mut context = Context { request, family: registered.info, extack, bus: &*socket.domain };
+    family.run(index, &mut context)?;
+    Ok(Answer::Ack)
+}
+
+/// The attributes behind a family's user header, validated by its table.
+fn attributes<'a>(
+    registered: &Registered,
+    op: &OpInfo,
+    message: &RawRequest<'a>,
+    extack: &mut Extack,
+) -> Result<Attrs<'a>, Error> {
+    let start = align(genl::USER_HEADER.saturating_add(registered.family.hdrsize()));
+    let bytes = message.bytes.get(start..).unwrap_or_default();
+    let attrs = Attrs::new(bytes, u32::try_from(start).unwrap_or(u32::MAX));
+    if let Some(table) = op.table {
+        // One place: only validation is wanted here, the handler's view indexes what it needs.
+        extack.text = Index::<1>::parse(attrs, table, op.level)?.warning();
+    }
+    Ok(attrs)
+}
+
+/// A dump in progress on a socket.
+pub(crate) struct DumpState {
+    dump: Box<dyn Dump>,
+    family: FamilyInfo,
+    seq: u32,
+    portid: u32,
+    style: Style,
+    /// Set once nothing more is to come but the end.
+    ended: Option<Result<(), Error>>,
+}
+
+fn start_dump<P: Platform>(
+    socket: &Shared<State<P>>,
+    registered: &Registered,
+    op: usize,
+    request: &Request<'_>,
+) -> Result<(), Error> {
+    if socket.dump.lock().is_some() {
+        return Err(Error::new(Errno::EBUSY));
+    }
+    let dump = registered.family.dump(op, request)?;
+    let style = socket.binding.lock().options.ack_style();
+    let state = DumpState {
+        dump,
+        family: registered.info,
+        seq: request.header.seq,
+        portid: request.portid,
+        style,
+        ended: None,
+    };
+    *socket.dump.lock() = Some(state);
+    next_block(socket);
+    Ok(())
+}
+
+/// Goes on with a dump after its user has read.
+pub(crate) fn continue_dump<P: Platform>(socket: &Shared<State<P>>) {
+    let _requests = socket.domain.requests.lock();
+    if socket.has_room_for_dump() {
+        next_block(socket);
+    }
+}
+
+/// Makes and queues the next block of a dump, or its end. The request lock is held.
+fn next_block<P: Platform>(socket: &State<P>) {
+    let Some(mut state) = socket.dump.lock().take() else { return };
+    let size = socket.buffer().clamp(DUMP_MIN, DUMP_MAX);
+    let mut bytes = Vec::new();
+    // Without room for a whole block the user would get a truncated dump: it waits for memory and the next read.
+    if bytes.try_reserve_exact(size).is_err() {
+        *socket.dump.lock() = Some(state);
+        return socket.fail(Errno::ENOBUFS);
+    }
+    let mut writer = Writer::with_limit(&mut bytes, size);
+    if state.ended.is_none() {
+        let (family, seq, portid) = (state.family, state.seq, state.portid);
+        let mut block = DumpBlock { writer: &mut writer, family, seq, portid };
+        match state.dump.next(&mut block) {
+            Ok(Progress::More) if !block.is_empty() => {}
+            Ok(_) => state.ended = Some(Ok(())),
+            Err(error) => state.ended = Some(Err(error)),
+        }
+    }
+    let done = match state.ended {
+        Some(outcome) if writer.is_empty() => {
+            let mut extack = Extack::default();
+            let outcome = extack.record(outcome);
+            ack::write_done(&mut writer, state.seq, state.portid, NLM_F_MULTI, outcome, &extack, state.style);
+            true
+        }
+        _ => false,
+    };
+    if !done {
+        *socket.dump.lock() = Some(state);
+    }
+    // Queued only after the dump's state is in place: the user may read at once.
+    deliver(socket, bytes);
+}

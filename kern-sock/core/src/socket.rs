@@ -1,0 +1,369 @@
+//! A socket: its address, its options, its queue, its dump.
+
+use crate::addr::{Credentials, SockAddr};
+use crate::domain::{Domain, group_bit};
+use crate::option::Options;
+use crate::queue::{self, Block, Delivery, Queue, Settled};
+use crate::request::DumpState;
+use crate::{NETLINK_GENERIC, request};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_to_vec};
+
+/// `SOCK_RAW` or `SOCK_DGRAM`; netlink treats them alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SockType {
+    /// `SOCK_RAW`.
+    Raw,
+    /// `SOCK_DGRAM`.
+    Dgram,
+}
+
+/// A handle of an open socket; [`Socket::close`] ends the socket, dropping handles does not.
+pub struct Socket<P: Platform>(pub(crate) Shared<State<P>>);
+
+impl<P: Platform> Clone for Socket<P> {
+    fn clone(&self) -> Self {
+        Socket(self.0.clone())
+    }
+}
+
+pub(crate) struct State<P: Platform> {
+    pub(crate) domain: Shared<Domain<P>>,
+    pub(crate) kind: SockType,
+    pub(crate) opener: Credentials,
+    delivery: Box<dyn Delivery>,
+    /// Held while the socket gets its portid.
+    changing: P::SleepMutex<()>,
+    /// 0 until bound. Written under `changing`, read anywhere.
+    portid: AtomicU32,
+    pub(crate) binding: P::Mutex<Binding>,
+    queue: P::Mutex<Queue>,
+    /// The dump in progress; taken only with the domain's request lock held.
+    pub(crate) dump: P::Mutex<Option<DumpState>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Binding {
+    peer: SockAddr,
+    /// A bit for each group joined, by number.
+    groups: Vec<u32>,
+    pub(crate) options: Options,
+}
+
+/// What a socket looks like from outside.
+#[derive(Clone, Debug)]
+pub struct SocketInfo {
+    /// Its portid, 0 = not bound.
+    pub portid: u32,
+    /// Its protocol.
+    pub protocol: i32,
+    /// Who opened it.
+    pub opener: Credentials,
+    /// The first 32 groups it is a member of.
+    pub groups: u32,
+    /// Bytes charged to its receive buffer.
+    pub rmem: usize,
+    /// Messages it missed.
+    pub drops: u64,
+    /// Whether a dump is in progress.
+    pub dumping: bool,
+}
+
+impl<P: Platform> Socket<P> {
+    /// Binds to a portid (0 = any) and joins exactly the given ones of the first 32 groups.
+    ///
+    /// # Errors
+    /// `EINVAL`: already bound to another portid. `EADDRINUSE`. `ENOMEM`.
+    pub fn bind(&self, addr: SockAddr, _caller: &Credentials) -> Result<()> {
+        {
+            let _changing = self.0.changing.lock();
+            match self.0.portid() {
+                0 if addr.portid == 0 => {
+                    self.0.set_portid(self.0.domain.autobind(self.0.opener.pid, &self.0)?)
+                }
+                0 => {
+                    self.0.domain.bind(addr.portid, &self.0)?;
+                    self.0.set_portid(addr.portid);
+                }
+                bound if addr.portid != bound => return Err(Errno::EINVAL),
+                _ => {}
+            }
+        }
+        for bit in 0..32u32 {
+            let group = bit.saturating_add(1);
+            let wanted = addr.groups & group_bit(group) != 0;
+            if wanted != self.0.is_member(group) {
+                self.set_member(group, wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the default destination; `None` (AF_UNSPEC) forgets it.
+    ///
+    /// # Errors
+    /// `EPERM`: groups, without CAP_NET_ADMIN. `ENOMEM`.
+    pub fn connect(&self, addr: Option<SockAddr>, caller: &Credentials) -> Result<()> {
+        let Some(addr) = addr else {
+            self.0.binding.lock().peer = SockAddr::default();
+            return Ok(());
+        };
+        if addr.groups != 0 && !(caller.net_admin && self.0.opener.net_admin) {
+            return Err(Errno::EPERM);
+        }
+        autobind(&self.0)?;
+        // Only one group can be addressed: the lowest.
+        let groups = addr.groups & addr.groups.wrapping_neg();
+        self.0.binding.lock().peer = SockAddr { portid: addr.portid, groups };
+        Ok(())
+    }
+
+    /// The socket's own address (getsockname).
+    pub fn name(&self) -> SockAddr {
+        let groups = self.0.binding.lock().groups.first().copied().unwrap_or(0);
+        SockAddr { portid: self.0.portid(), groups }
+    }
+
+    /// The default destination (getpeername).
+    pub fn peer(&self) -> SockAddr {
+        self.0.binding.lock().peer
+    }
+
+    /// Sends a datagram to `to`, or the default destination. A datagram to the kernel is a run of requests, which have
+    /// been handled and answered when this returns.
+    ///
+    /// # Errors
+    /// `ENODATA`: nothing to send. `EMSGSIZE`: more than the send buffer. `ECONNREFUSED`: no such portid.
+    /// `EPERM`: to a group, without privilege. `EAGAIN`: another user's queue is full. `ENOMEM`.
+    pub fn send(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
+        let state = &self.0;
+        if bytes.is_empty() {
+            return Err(Errno::ENODATA);
+        }
+        let to = to.unwrap_or_else(|| self.peer());
+        if to.groups != 0 && !(sender.net_admin && state.opener.net_admin) {
+            return Err(Errno::EPERM);
+        }
+        autobind(state)?;
+        if bytes.len() > state.binding.lock().options.sndbuf.saturating_sub(32) {
+            return Err(Errno::EMSGSIZE);
+        }
+        let from = SockAddr { portid: state.portid(), groups: 0 };
+        let ids = [sender.pid, sender.uid, sender.gid];
+        if to.groups != 0 {
+            let group = to.groups.trailing_zeros().saturating_add(1);
+            let from = SockAddr { groups: group_bit(group), ..from };
+            state.domain.broadcast(group, bytes, from, ids, from.portid);
+        }
+        if to.portid == 0 {
+            // With a group given, the kernel gets nothing.
+            if to.groups == 0 {
+                request::handle(state, bytes, sender);
+            }
+            return Ok(());
+        }
+        let receiver = state.domain.socket(to.portid).ok_or(Errno::ECONNREFUSED)?;
+        let accepts = receiver.binding.lock().peer.portid;
+        if accepts != 0 && accepts != from.portid {
+            return Err(Errno::ECONNREFUSED);
+        }
+        let charge = queue::charge(bytes.len());
+        let block = Block { bytes: try_to_vec(bytes)?, from, group: 0, sender: ids, charge };
+        receiver.deliver_or_wait(block)
+    }
+
+    /// Takes the next datagram off the queue. It stays charged to the receive buffer until [`Socket::read`].
+    pub fn take(&self) -> Option<Block> {
+        self.0.queue.lock().take()
+    }
+
+    /// The user has read what was charged so much, into a buffer of that size: a dump may go on.
+    pub fn read(&self, charge: usize, buffer: usize) {
+        let go_on = {
+            let mut queue = self.0.queue.lock();
+            queue.settle(Settled { charge, buffer });
+            queue.settle(self.0.delivery.settle());
+            queue.has_room_for_dump()
+        };
+        if go_on && self.dump_running() {
+            request::continue_dump(&self.0);
+        }
+    }
+
+    /// Whether a dump has more to give than is queued.
+    pub fn dump_running(&self) -> bool {
+        self.0.dump.lock().is_some()
+    }
+
+    /// The pending error, once (`SO_ERROR`, or what the next recv fails with).
+    pub fn take_error(&self) -> Option<Errno> {
+        self.0.queue.lock().take_error()
+    }
+
+    /// Ends the socket: its portid is free, its queue and its dump are gone.
+    pub fn close(&self) {
+        self.0.domain.forget(&self.0);
+        let groups = core::mem::take(&mut self.0.binding.lock().groups);
+        for (word, bits) in (0u32..).zip(groups) {
+            for bit in (0..32u32).filter(|&bit| bits & 1u32.wrapping_shl(bit) != 0) {
+                self.0
+                    .domain
+                    .count_member(word.saturating_mul(32).saturating_add(bit).saturating_add(1), false);
+            }
+        }
+        self.0.queue.lock().close();
+        let _requests = self.0.domain.requests.lock();
+        let dump = self.0.dump.lock().take();
+        drop(dump);
+    }
+
+    /// What it looks like from outside.
+    pub fn info(&self) -> SocketInfo {
+        self.0.info()
+    }
+
+    /// Joins or leaves a group.
+    pub(crate) fn set_member(&self, group: u32, member: bool) -> Result<()> {
+        let index = group.checked_sub(1).ok_or(Errno::EINVAL)?;
+        let (word, bit) = ((index / 32) as usize, 1u32.wrapping_shl(index % 32));
+        {
+            let mut binding = self.0.binding.lock();
+            let more = word.saturating_add(1).saturating_sub(binding.groups.len());
+            binding.groups.try_reserve(more)?;
+            let len = binding.groups.len().saturating_add(more);
+            binding.groups.resize(len, 0);
+            let Some(bits) = binding.groups.get_mut(word) else { return Ok(()) };
+            if (*bits & bit != 0) == member {
+                return Ok(());
+            }
+            *bits ^= bit;
+        }
+        self.0.domain.count_member(group, member);
+        Ok(())
+    }
+
+    /// The groups joined, as words of bits.
+    pub(crate) fn groups(&self) -> Result<Vec<u32>> {
+        try_to_vec(&self.0.binding.lock().groups)
+    }
+
+    pub(crate) fn with_queue<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> T {
+        f(&mut self.0.queue.lock())
+    }
+}
+
+impl<P: Platform> State<P> {
+    pub(crate) fn try_new(
+        domain: Shared<Domain<P>>,
+        kind: SockType,
+        opener: Credentials,
+        delivery: Box<dyn Delivery>,
+    ) -> Result<State<P>> {
+        let rcvbuf = domain.limits.default;
+        let options = Options::new(domain.limits.default);
+        let binding = Binding { options, ..Binding::default() };
+        Ok(State {
+            domain,
+            kind,
+            opener,
+            delivery,
+            changing: P::SleepMutex::try_new(c"pfnl binding", ())?,
+            portid: AtomicU32::new(0),
+            binding: P::Mutex::try_new(c"pfnl socket", binding)?,
+            queue: P::Mutex::try_new(c"pfnl queue", Queue::new(rcvbuf))?,
+            dump: P::Mutex::try_new(c"pfnl dump", None)?,
+        })
+    }
+
+    pub(crate) fn portid(&self) -> u32 {
+        // Acquire pairs with `set_portid`: whoever sees the number finds the socket in the table.
+        self.portid.load(Ordering::Acquire)
+    }
+
+    fn set_portid(&self, portid: u32) {
+        self.portid.store(portid, Ordering::Release);
+    }
+
+    pub(crate) fn is_member(&self, group: u32) -> bool {
+        let Some(index) = group.checked_sub(1) else { return false };
+        let bits = self.binding.lock().groups.get((index / 32) as usize).copied().unwrap_or(0);
+        bits & 1u32.wrapping_shl(index % 32) != 0
+    }
+
+    /// Leaves a group that is going away; its member count is the caller's.
+    pub(crate) fn leave(&self, group: u32) {
+        let Some(index) = group.checked_sub(1) else { return };
+        if let Some(bits) = self.binding.lock().groups.get_mut((index / 32) as usize) {
+            *bits &= !1u32.wrapping_shl(index % 32);
+        }
+    }
+
+    /// Queues a datagram from the kernel.
+    pub(crate) fn deliver(&self, block: Block) -> Result<()> {
+        let outcome = self.queue.lock().push(block, &*self.delivery);
+        self.delivery.wake();
+        outcome
+    }
+
+    /// Queues a datagram from another user, who is told to wait when there is no room; the receiver is not.
+    fn deliver_or_wait(&self, block: Block) -> Result<()> {
+        {
+            let mut queue = self.queue.lock();
+            queue.settle(self.delivery.settle());
+            if queue.rmem() > queue.rcvbuf {
+                return Err(Errno::EAGAIN);
+            }
+        }
+        self.deliver(block)
+    }
+
+    pub(crate) fn overrun(&self) {
+        self.queue.lock().overrun();
+        self.delivery.wake();
+    }
+
+    /// Queues a block of a dump, which has been made only because there is room.
+    pub(crate) fn fail(&self, errno: Errno) {
+        self.queue.lock().set_error(errno);
+        self.delivery.wake();
+    }
+
+    /// The largest receive buffer the user has offered.
+    pub(crate) fn buffer(&self) -> usize {
+        let mut queue = self.queue.lock();
+        queue.settle(self.delivery.settle());
+        queue.buffer
+    }
+
+    pub(crate) fn has_room_for_dump(&self) -> bool {
+        self.queue.lock().has_room_for_dump()
+    }
+
+    pub(crate) fn info(&self) -> SocketInfo {
+        let (rmem, drops) = {
+            let queue = self.queue.lock();
+            (queue.rmem(), queue.drops)
+        };
+        let groups = self.binding.lock().groups.first().copied().unwrap_or(0);
+        SocketInfo {
+            portid: self.portid(),
+            protocol: NETLINK_GENERIC,
+            opener: self.opener,
+            groups,
+            rmem,
+            drops,
+            dumping: self.dump.lock().is_some(),
+        }
+    }
+}
+
+/// Gives a socket that has no portid one of the domain's choosing.
+fn autobind<P: Platform>(state: &Shared<State<P>>) -> Result<()> {
+    let _changing = state.changing.lock();
+    if state.portid() == 0 {
+        state.set_portid(state.domain.autobind(state.opener.pid, state)?);
+    }
+    Ok(())
+}
