@@ -1,0 +1,1 @@
+//! Flow keys and masks from attributes, and back.
