@@ -2,6 +2,7 @@
 
 use crate::action::{Actions, execute};
 use crate::flow::{Flow, FlowId, Ufid};
+use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET};
 use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
@@ -10,6 +11,7 @@ use crate::ports::Ports;
 use crate::table::{Cursor, Table, Writer};
 use crate::upcall::Upcall;
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU64, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, RcuBox, Result, Shared};
 
 /// A datapath: ports, flows, and the way of a packet from one to another.
@@ -18,6 +20,8 @@ pub struct Datapath<P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
     pub(crate) table: Table<P>,
     pub(crate) ports: Ports<P, Pk>,
     pub(crate) counters: PerCpu<P, Counters<COUNTERS>>,
+    hasher: Hasher,
+    rolls: AtomicU64,
     /// Serialises everything that changes ports or flows. Nothing else is locked while it is held.
     writer: P::Mutex<Writer>,
 }
@@ -26,7 +30,7 @@ pub(crate) const HIT: usize = 0;
 pub(crate) const MISSED: usize = 1;
 pub(crate) const LOST: usize = 2;
 pub(crate) const MASK_HIT: usize = 3;
-pub(crate) const CACHE_HIT: usize = 4;
+// 4 is for the hits of the cache that is to come.
 const COUNTERS: usize = 5;
 
 /// As struct ovs_dp_stats and ovs_dp_megaflow_stats.
@@ -77,6 +81,8 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
             table: Table::new(),
             ports: Ports::try_new()?,
             counters: PerCpu::try_new(usize::MAX)?,
+            hasher: Hasher::random::<P>(),
+            rolls: AtomicU64::new(0),
             writer: P::Mutex::try_new(c"pfnl datapath", Writer::new())?,
         })
     }
@@ -117,6 +123,14 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
             return Err(Errno::EINVAL);
         }
         execute::execute(self, &P::enter(), packet, key, actions)
+    }
+
+    /// A random number, good enough to sample by.
+    pub(crate) fn dice(&self) -> u32 {
+        let mut hasher = self.hasher;
+        // Relaxed: every roll gets a number of its own, in no order.
+        hasher.word(self.rolls.fetch_add(1, Ordering::Relaxed));
+        (hasher.finish() >> 32) as u32
     }
 
     // Flows.

@@ -17,9 +17,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod csum;
 pub mod datapath;
+mod deliver;
 pub mod extract;
 pub mod flow;
+pub mod gso;
 mod hash;
 pub mod key;
 pub mod mask;
@@ -30,6 +33,7 @@ pub mod port;
 mod ports;
 mod table;
 pub mod upcall;
+mod wire;
 
 pub use datapath::{Datapath, DatapathStats, FlowName, Put};
 pub use key::FlowKey;

@@ -1,29 +1,268 @@
-//! Runs actions.
+//! The way of a packet through flows and their actions.
+//!
+//! ```text
+//! receive ─► extract ─► lookup ─► run the list ─► OUTPUT, USERSPACE
+//!                         ▲            │
+//!                         └── RECIRC ──┤
+//!                                      └─► CLONE, SAMPLE, CHECK_PKT_LEN: a list inside
+//! ```
+//!
+//! A pass inside another (RECIRC, a nested list) runs at once, with a key of its own, down to [`MAX_DEPTH`]; deeper ones
+//! wait in a queue until the outermost list is done. The queue takes [`MAX_DEFERRED`] passes for one packet that came in,
+//! so flows that recirculate for ever end there. The numbers are Linux's.
 
-use super::Actions;
-use crate::datapath::Datapath;
-use crate::extract::extract;
-use crate::key::FlowKey;
+use super::frame::Frame;
+use super::{Action, Actions, HashAlg, resize, set};
+use crate::datapath::{Datapath, HIT, MASK_HIT, MISSED};
+use crate::deliver;
+use crate::hash::Hasher;
+use crate::key::{FlowKey, MAC_ETHERNET};
 use crate::packet::Packet;
 use crate::port::Vport;
-use crate::upcall::Upcall;
-use pfnl_platform::{Platform, Result};
+use crate::upcall::{Kind, Upcall};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use pfnl_platform::{Errno, Platform, Result, try_box};
 
+/// How deep passes run inside each other.
+const MAX_DEPTH: usize = 4;
+/// How many passes wait, over the life of a packet.
+const MAX_DEFERRED: usize = 10;
+
+/// A packet came in by a port.
 pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
-    _dp: &Datapath<P, Pk, U>,
-    _section: &P::Guard,
-    _vport: &Vport<P, Pk>,
-    _packet: Pk,
+    dp: &Datapath<P, Pk, U>,
+    section: &P::Guard,
+    vport: &Vport<P, Pk>,
+    packet: Pk,
 ) {
+    vport.count_rx(packet.len());
+    let mut key = FlowKey { in_port: vport.number(), mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+    let Ok(frame) = Frame::try_new(packet, &mut key) else { return vport.count_rx_error() };
+    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
+    // A packet that is lost on the way is no error of the caller's.
+    let _ = run.pass(frame, &mut key, Work::Lookup);
+    run.finish();
 }
 
+/// A packet came from above, with its actions.
 pub(crate) fn execute<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
-    _dp: &Datapath<P, Pk, U>,
-    _section: &P::Guard,
-    mut packet: Pk,
+    dp: &Datapath<P, Pk, U>,
+    section: &P::Guard,
+    packet: Pk,
     key: &mut FlowKey,
-    _actions: &Actions,
+    actions: &Actions,
 ) -> Result<()> {
-    extract(&mut packet, key)?;
+    let frame = Frame::try_new(packet, key)?;
+    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
+    let _ = run.pass(frame, key, Work::List(actions.list(), actions.opaque()));
+    run.finish();
     Ok(())
+}
+
+/// What is done in a pass.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    Lookup,
+    /// A list, and the control plane's form of the whole it is from.
+    List(&'a [Action], &'a [u8]),
+}
+
+struct Deferred<'a, Pk> {
+    frame: Frame<Pk>,
+    key: Box<FlowKey>,
+    work: Work<'a>,
+}
+
+/// One packet's stay in the datapath, with all its copies.
+struct Run<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
+    dp: &'a Datapath<P, Pk, U>,
+    section: &'a P::Guard,
+    /// Grows only: its length is what [`MAX_DEFERRED`] limits.
+    deferred: Vec<Option<Deferred<'a, Pk>>>,
+    /// How many of `deferred` are done.
+    taken: usize,
+    depth: usize,
+}
+
+impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
+    fn pass(&mut self, frame: Frame<Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
+        match work {
+            Work::Lookup => self.lookup(frame, key),
+            Work::List(list, opaque) => self.list(frame, key, list, opaque),
+        }
+    }
+
+    /// Does what was put off.
+    fn finish(&mut self) {
+        // What runs here may put off more.
+        while let Some(next) = self.deferred.get_mut(self.taken) {
+            self.taken += 1;
+            if let Some(mut next) = next.take() {
+                let _ = self.pass(next.frame, &mut next.key, next.work);
+            }
+        }
+    }
+
+    fn lookup(&mut self, mut frame: Frame<Pk>, key: &mut FlowKey) -> Result<()> {
+        let (flow, tried) = self.dp.table.lookup(self.section, key);
+        let counters = self.dp.counters.local();
+        counters.add(MASK_HIT, tried);
+        let Some(flow) = flow else {
+            counters.add(MISSED, 1);
+            deliver::upcall(self.dp, self.section, Kind::Miss, key, &mut frame.packet, usize::MAX);
+            return Ok(());
+        };
+        counters.add(HIT, 1);
+        flow.hit(frame.packet.len(), key.tcp_flags.get(), P::now());
+        let Some(actions) = flow.actions(self.section) else { return Ok(()) };
+        self.list(frame, key, actions.list(), actions.opaque())
+    }
+
+    /// Runs a list. The packet is dropped at its end, or by an error.
+    fn list(
+        &mut self,
+        mut frame: Frame<Pk>,
+        key: &mut FlowKey,
+        list: &'a [Action],
+        opaque: &'a [u8],
+    ) -> Result<()> {
+        let mut rest = list.iter();
+        while let Some(action) = rest.next() {
+            let is_last = rest.as_slice().is_empty();
+            match action {
+                Action::Output(port) => {
+                    let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+                    if is_last {
+                        deliver::output(self.dp, self.section, *port, key.mac_proto, frame.packet, keep);
+                        return Ok(());
+                    }
+                    // Without memory for a copy, this port goes without.
+                    if let Ok(copy) = frame.packet.try_clone() {
+                        deliver::output(self.dp, self.section, *port, key.mac_proto, copy, keep);
+                    }
+                }
+                Action::Userspace(to) => {
+                    frame.layers(key)?;
+                    let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+                    let kind = Kind::Action {
+                        portid: to.portid,
+                        userdata: to.userdata.as_deref(),
+                        actions: to.actions.then_some(opaque),
+                        egress_tun_port: to.egress_tun_port,
+                    };
+                    deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep);
+                }
+                Action::Trunc(len) => frame.keep = *len as usize,
+                Action::Set(set) => set::set(&mut frame, key, set)?,
+                Action::PushVlan { tpid, tci } => resize::push_vlan(&mut frame, key, *tpid, *tci)?,
+                Action::PopVlan => resize::pop_vlan(&mut frame, key)?,
+                Action::PushMpls { lse, ethertype, whole_frame } => {
+                    resize::push_mpls(&mut frame, key, *lse, *ethertype, *whole_frame)?;
+                }
+                Action::PopMpls { ethertype } => resize::pop_mpls(&mut frame, key, *ethertype)?,
+                Action::PushEth { dst, src } => resize::push_eth(&mut frame, key, *dst, *src)?,
+                Action::PopEth => resize::pop_eth(&mut frame, key)?,
+                Action::Hash { alg, basis } => {
+                    frame.layers(key)?;
+                    key.dp_hash = flow_hash(key, *alg, *basis);
+                }
+                Action::Recirc(id) => {
+                    frame.layers(key)?;
+                    let before = core::mem::replace(&mut key.recirc_id, *id);
+                    if is_last {
+                        return self.inside(frame, key, Work::Lookup);
+                    }
+                    self.beside(&frame, key, Work::Lookup);
+                    key.recirc_id = before;
+                }
+                Action::Sample { probability, actions } => {
+                    if self.dp.dice() <= *probability && *probability != 0 {
+                        if is_last {
+                            return self.inside(frame, key, Work::List(actions, opaque));
+                        }
+                        self.beside(&frame, key, Work::List(actions, opaque));
+                    }
+                }
+                Action::Clone(actions) => {
+                    if is_last {
+                        return self.inside(frame, key, Work::List(actions, opaque));
+                    }
+                    self.beside(&frame, key, Work::List(actions, opaque));
+                }
+                Action::CheckPktLen(check) => {
+                    let fits = deliver::wire_len(&frame.packet, key.mac_proto)? <= check.len.into();
+                    let actions = if fits { &check.less_equal } else { &check.greater };
+                    if is_last {
+                        return self.inside(frame, key, Work::List(actions, opaque));
+                    }
+                    self.beside(&frame, key, Work::List(actions, opaque));
+                }
+                Action::DecTtl { actions } => {
+                    if !set::dec_ttl(&mut frame, key)? {
+                        return self.inside(frame, key, Work::List(actions, opaque));
+                    }
+                }
+                Action::Drop(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A pass that takes the packet and the key over.
+    fn inside(&mut self, frame: Frame<Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return self.defer(frame, boxed_copy(key)?, work);
+        }
+        self.depth += 1;
+        let result = self.pass(frame, key, work);
+        self.depth -= 1;
+        result
+    }
+
+    /// A pass over copies. If it fails, the list it stands in goes on.
+    fn beside(&mut self, frame: &Frame<Pk>, key: &FlowKey, work: Work<'a>) {
+        if let (Ok(frame), Ok(mut key)) = (frame.try_clone(), boxed_copy(key)) {
+            if self.depth >= MAX_DEPTH {
+                let _ = self.defer(frame, key, work);
+            } else {
+                let _ = self.inside(frame, &mut key, work);
+            }
+        }
+    }
+
+    fn defer(&mut self, frame: Frame<Pk>, key: Box<FlowKey>, work: Work<'a>) -> Result<()> {
+        if self.deferred.len() >= MAX_DEFERRED {
+            return Err(Errno::ELOOP);
+        }
+        pfnl_platform::try_push(&mut self.deferred, Some(Deferred { frame, key, work }))
+    }
+}
+
+/// Apart from `list`, so that the copy is not on its stack.
+#[inline(never)]
+fn boxed_copy(key: &FlowKey) -> Result<Box<FlowKey>> {
+    try_box(key.clone())
+}
+
+/// The HASH action's value; never 0, which means "none".
+fn flow_hash(key: &FlowKey, alg: HashAlg, basis: u32) -> u32 {
+    let end = |v4: &[u8; 4], v6: &[u8; 16], port: u16| {
+        let mut hasher = Hasher::keyed(basis.into());
+        hasher.bytes(v4);
+        hasher.bytes(v6);
+        hasher.word(port.into());
+        hasher.finish()
+    };
+    let src = end(&key.ipv4_src, &key.ipv6_src, key.tp_src.get());
+    let dst = end(&key.ipv4_dst, &key.ipv6_dst, key.tp_dst.get());
+    let (first, second) = match alg {
+        HashAlg::L4 => (src, dst),
+        HashAlg::SymL4 => (src.min(dst), src.max(dst)),
+    };
+    let mut hasher = Hasher::keyed(basis.into());
+    hasher.word(first);
+    hasher.word(second);
+    hasher.word(key.ip_proto.into());
+    ((hasher.finish() >> 32) as u32).max(1)
 }

@@ -4,6 +4,11 @@
 //! its own form beside it ([`Actions::opaque`]), to be given back unchanged.
 
 pub(crate) mod execute;
+mod frame;
+mod resize;
+mod set;
+#[cfg(test)]
+mod tests;
 
 use crate::key::{Be16, Be32, Mac};
 use alloc::boxed::Box;
@@ -102,12 +107,14 @@ pub enum Action {
         /// For an expired packet.
         actions: Vec<Action>,
     },
-    /// Put an MPLS label in front of the network header.
+    /// Put an MPLS label in front of the network header (PUSH_MPLS; ADD_MPLS with the L3 flag).
     PushMpls {
         /// The label stack entry.
         lse: Be32,
         /// 0x8847 or 0x8848.
         ethertype: Be16,
+        /// In front of the Ethernet header instead (ADD_MPLS without the L3 flag); the result is an L3 packet.
+        whole_frame: bool,
     },
     /// Take the outermost label away.
     PopMpls {

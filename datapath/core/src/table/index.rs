@@ -180,10 +180,10 @@ impl<P: Platform> Buckets<P> {
     }
 
     fn put(&mut self, at: usize, bucket: Bucket<P>) -> Result<()> {
-        if !bucket.is_empty() {
-            if let Some(cell) = self.cells.get_mut(at) {
-                *cell = RcuCell::new(Some(RcuBox::try_new(bucket)?));
-            }
+        if !bucket.is_empty()
+            && let Some(cell) = self.cells.get_mut(at)
+        {
+            *cell = RcuCell::new(Some(RcuBox::try_new(bucket)?));
         }
         Ok(())
     }

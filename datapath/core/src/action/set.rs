@@ -1,0 +1,199 @@
+//! SET: new values in headers that are there. The key follows, so that a later lookup or upcall sees them.
+
+use super::frame::{Frame, view};
+use super::{EthernetFields, Ipv4Fields, Ipv6Fields, Masked, PortFields, Set};
+use crate::csum::{crc32c_delta, replace};
+use crate::key::{Be16, Be32, FlowKey};
+use crate::packet::Packet;
+use crate::wire::*;
+use core::ops::{BitAnd, BitOr, Not};
+use pfnl_platform::{Errno, Result};
+
+/// Changes a packet.
+///
+/// # Errors
+/// `EINVAL` when the header is not there, `ENOMEM`.
+pub(super) fn set<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, set: &Set) -> Result<()> {
+    match set {
+        Set::Priority(new) => key.priority = new.over(key.priority),
+        Set::SkbMark(new) => key.skb_mark = new.over(key.skb_mark),
+        Set::Ethernet(new) => ethernet(frame, key, new)?,
+        Set::Ipv4(new) => ipv4(frame, key, new)?,
+        Set::Ipv6(new) => ipv6(frame, key, new)?,
+        Set::Tcp(new) => ports(frame, key, new, IP_TCP)?,
+        Set::Udp(new) => ports(frame, key, new, IP_UDP)?,
+        Set::Sctp(new) => ports(frame, key, new, IP_SCTP)?,
+        Set::Mpls(new) => mpls(frame, key, new)?,
+    }
+    Ok(())
+}
+
+impl<T: Copy + BitAnd<Output = T> + BitOr<Output = T> + Not<Output = T>> Masked<T> {
+    fn over(&self, old: T) -> T {
+        self.value & self.mask | old & !self.mask
+    }
+}
+
+fn over<const N: usize>(value: &[u8; N], mask: &[u8; N], old: &[u8; N]) -> [u8; N] {
+    let mut new = *old;
+    for ((new, value), mask) in new.iter_mut().zip(value).zip(mask) {
+        *new = value & mask | *new & !mask;
+    }
+    new
+}
+
+fn ethernet<Pk: Packet>(
+    frame: &mut Frame<Pk>,
+    key: &mut FlowKey,
+    new: &Masked<EthernetFields>,
+) -> Result<()> {
+    frame.layers(key)?;
+    let header: &mut Ethernet = view(frame.packet.head_mut(ETH_HLEN)?, 0)?;
+    header.src = over(&new.value.src, &new.mask.src, &header.src);
+    header.dst = over(&new.value.dst, &new.mask.dst, &header.dst);
+    (key.eth_src, key.eth_dst) = (header.src, header.dst);
+    Ok(())
+}
+
+fn ipv4<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv4Fields>) -> Result<()> {
+    let at = frame.layers(key)?.l3.filter(|_| key.eth_type.get() == ETH_IPV4).ok_or(Errno::EINVAL)?;
+    let csum = frame.l4_csum(key);
+    let header = at.saturating_add(size_of::<Ipv4>());
+    let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
+
+    let ip: &mut Ipv4 = view(head, at)?;
+    let old = *ip;
+    ip.src = over(&new.value.src, &new.mask.src, &old.src);
+    ip.dst = over(&new.value.dst, &new.mask.dst, &old.dst);
+    ip.tos = new.value.tos & new.mask.tos | old.tos & !new.mask.tos;
+    ip.ttl = new.value.ttl & new.mask.ttl | old.ttl & !new.mask.ttl;
+    replace(
+        &mut ip.csum,
+        &[old.ver_ihl, old.tos, old.ttl, old.proto],
+        &[ip.ver_ihl, ip.tos, ip.ttl, ip.proto],
+    );
+    for (old, new) in [(old.src, ip.src), (old.dst, ip.dst)] {
+        replace(&mut ip.csum, &old, &new);
+    }
+    let now = *ip;
+    if let Some(csum) = csum {
+        csum.pseudo(head, &old.src, &now.src)?;
+        csum.pseudo(head, &old.dst, &now.dst)?;
+    }
+    (key.ipv4_src, key.ipv4_dst, key.ip_tos, key.ip_ttl) = (now.src, now.dst, now.tos, now.ttl);
+    Ok(())
+}
+
+fn ipv6<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv6Fields>) -> Result<()> {
+    let layers = frame.layers(key)?;
+    let at = layers.l3.filter(|_| key.eth_type.get() == ETH_IPV6).ok_or(Errno::EINVAL)?;
+    let csum = frame.l4_csum(key);
+    let header = at.saturating_add(size_of::<Ipv6>());
+    let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
+
+    let ip: &mut Ipv6 = view(head, at)?;
+    let (old_src, old_dst) = (ip.src, ip.dst);
+    ip.src = over(&new.value.src, &new.mask.src, &old_src);
+    ip.dst = over(&new.value.dst, &new.mask.dst, &old_dst);
+    ip.hlimit = new.value.hlimit & new.mask.hlimit | ip.hlimit & !new.mask.hlimit;
+    let flow = |tclass: u8, label: Be32| u32::from(tclass) << 20 | label.get() & 0x000f_ffff;
+    let (value, mask) = (flow(new.value.tclass, new.value.label), flow(new.mask.tclass, new.mask.label));
+    let word = value & mask | ip.flow.get() & !mask;
+    ip.flow = Be32::new(word);
+    (key.ipv6_src, key.ipv6_dst, key.ip_ttl) = (ip.src, ip.dst, ip.hlimit);
+    (key.ip_tos, key.ipv6_label) = ((word >> 20) as u8, Be32::new(word & 0x000f_ffff));
+    if let Some(csum) = csum {
+        csum.pseudo(head, &old_src, &key.ipv6_src)?;
+        // With a routing header the checksum covers the last destination, not this one (RFC 8200, 8.1).
+        if !layers.routed {
+            csum.pseudo(head, &old_dst, &key.ipv6_dst)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first four bytes of TCP, UDP and SCTP.
+fn ports<Pk: Packet>(
+    frame: &mut Frame<Pk>,
+    key: &mut FlowKey,
+    new: &Masked<PortFields>,
+    protocol: u8,
+) -> Result<()> {
+    let layers = frame.layers(key)?;
+    let at = layers.l4.filter(|_| key.ip_proto == protocol).ok_or(Errno::EINVAL)?;
+    let csum = frame.l4_csum(key);
+    let sctp_len = if protocol == IP_SCTP { l4_len(&frame.packet, key, layers.l3, at)? } else { 0 };
+    let end = at.saturating_add(size_of::<Sctp>());
+    let head = frame.packet.head_mut(csum.map_or(end, |csum| csum.end()))?;
+
+    let place: &mut [u8; 4] = view(head, at)?;
+    let old = *place;
+    let bytes = |ports: &PortFields| {
+        let ([a, b], [c, d]) = (ports.src.to_bytes(), ports.dst.to_bytes());
+        [a, b, c, d]
+    };
+    let now = over(&bytes(&new.value), &bytes(&new.mask), &old);
+    *place = now;
+    if let Some(csum) = csum {
+        csum.content(head, &old, &now)?;
+    }
+    if protocol == IP_SCTP {
+        let ([a, b, c, d], [e, f, g, h]) = (old, now);
+        let sctp: &mut Sctp = view(head, at)?;
+        // The CRC stands low byte first. What was wrong with it before stays wrong.
+        let crc = u32::from_le_bytes(sctp.csum) ^ crc32c_delta([a ^ e, b ^ f, c ^ g, d ^ h], sctp_len);
+        sctp.csum = crc.to_le_bytes();
+    }
+    let [a, b, c, d] = now;
+    (key.tp_src, key.tp_dst) = (Be16::from_bytes([a, b]), Be16::from_bytes([c, d]));
+    Ok(())
+}
+
+/// Bytes from the transport header to the end of the IP packet; what is behind is padding.
+fn l4_len<Pk: Packet>(packet: &Pk, key: &FlowKey, l3: Option<usize>, l4: usize) -> Result<usize> {
+    let l3 = l3.ok_or(Errno::EINVAL)?;
+    let mut len = [0; 2];
+    let end = if key.eth_type.get() == ETH_IPV4 {
+        packet.copy_out(l3.saturating_add(2), &mut len)?;
+        l3.saturating_add(u16::from_be_bytes(len).into())
+    } else {
+        packet.copy_out(l3.saturating_add(4), &mut len)?;
+        l3.saturating_add(size_of::<Ipv6>()).saturating_add(u16::from_be_bytes(len).into())
+    };
+    Ok(end.min(packet.len()).saturating_sub(l4))
+}
+
+fn mpls<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Be32>) -> Result<()> {
+    let at = frame.layers(key)?.l2_len;
+    if key.mpls_labels == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let [first, ..] = &mut key.mpls;
+    *first = new.over(*first);
+    view::<Lse>(frame.packet.head_mut(at.saturating_add(MPLS_HLEN))?, at)?.word = *first;
+    Ok(())
+}
+
+/// Decrements the time to live. Answers whether there was any left.
+pub(super) fn dec_ttl<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey) -> Result<bool> {
+    let at = frame.layers(key)?.l3.ok_or(Errno::EINVAL)?;
+    if key.ip_ttl <= 1 {
+        return Ok(false);
+    }
+    let ttl = key.ip_ttl.saturating_sub(1);
+    if key.eth_type.get() == ETH_IPV4 {
+        ipv4(
+            frame,
+            key,
+            &Masked {
+                value: Ipv4Fields { ttl, ..Default::default() },
+                mask: Ipv4Fields { ttl: 0xff, ..Default::default() },
+            },
+        )?;
+    } else {
+        let head = frame.packet.head_mut(at.saturating_add(size_of::<Ipv6>()))?;
+        view::<Ipv6>(head, at)?.hlimit = ttl;
+        key.ip_ttl = ttl;
+    }
+    Ok(true)
+}

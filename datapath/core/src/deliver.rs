@@ -1,0 +1,121 @@
+//! The two ways out of a datapath: to a port, and up.
+
+use crate::csum;
+use crate::datapath::{Datapath, LOST};
+use crate::gso;
+use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE};
+use crate::offload::GsoKind;
+use crate::packet::Packet;
+use crate::port::Vport;
+use crate::upcall::{Kind, Request, Upcall};
+use crate::wire::{ETH_HLEN, Ethernet, VLAN_HLEN, is_vlan};
+use pfnl_platform::{Errno, Platform, Result};
+use zerocopy::FromBytes;
+
+/// Sends a packet, or the first `keep` bytes of it, to a port.
+pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
+    dp: &Datapath<P, Pk, U>,
+    section: &P::Guard,
+    number: u32,
+    mac_proto: u8,
+    mut packet: Pk,
+    keep: usize,
+) {
+    let Some(vport) = dp.ports.get(section, number) else { return };
+    let port = vport.port();
+    // Neither a device that is down nor one without Ethernet headers sends a frame; no port of ours is of the latter.
+    if !port.is_up() || mac_proto == MAC_NONE {
+        return vport.count_tx_dropped();
+    }
+    cut(&mut packet, keep);
+    if packet.offload().gso.is_none() && payload_len(&packet) > port.mtu() {
+        return vport.count_tx_error();
+    }
+    if send(vport, packet).is_err() {
+        vport.count_tx_error();
+    }
+}
+
+/// Does what the device cannot do, and hands the packet over.
+fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, mut packet: Pk) -> Result<()> {
+    let (port, features) = (vport.port(), vport.port().features());
+    let cuts = packet.offload().gso.map(|gso| match gso.kind {
+        GsoKind::Tcp4 => features.tso4,
+        GsoKind::Tcp6 => features.tso6,
+        GsoKind::Udp => features.uso,
+    });
+    if cuts == Some(false) {
+        return gso::segment(&packet, MAC_ETHERNET, &mut |segment| {
+            vport.count_tx(segment.len());
+            port.send(segment);
+            Ok(())
+        });
+    }
+    if !features.csum {
+        csum::complete(&mut packet)?;
+    }
+    vport.count_tx(packet.len());
+    port.send(packet);
+    Ok(())
+}
+
+/// Sends a packet, or the first `keep` bytes of it, up. A large one goes in segments; checksums are completed.
+pub(crate) fn upcall<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
+    dp: &Datapath<P, Pk, U>,
+    section: &P::Guard,
+    kind: Kind<'_>,
+    key: &FlowKey,
+    packet: &mut Pk,
+    keep: usize,
+) {
+    let vport = dp.ports.get(section, key.in_port);
+    let hash = packet.offload().hash;
+    let up = |packet: &Pk| {
+        let keep = keep.min(packet.len());
+        let request = Request { kind, vport: vport.map(|vport| &**vport), keep, hash };
+        let result = dp.upper().upcall(dp, section, &request, key, packet);
+        if let Some(vport) = vport {
+            vport.count_upcall(result.is_ok());
+        }
+        result
+    };
+    let result = if packet.offload().gso.is_some() {
+        gso::segment(packet, key.mac_proto, &mut |segment| up(&segment))
+    } else {
+        csum::complete(packet).and_then(|()| up(packet))
+    };
+    if result.is_err() {
+        dp.counters.local().add(LOST, 1);
+    }
+}
+
+/// Cuts a packet short. What its end was needed for is not to be done any more.
+fn cut<Pk: Packet>(packet: &mut Pk, keep: usize) {
+    if keep >= packet.len() {
+        return;
+    }
+    packet.truncate(keep);
+    let offload = packet.offload_mut();
+    let covers = |csum: &crate::offload::PartialCsum| {
+        (csum.start as usize).saturating_add(usize::from(csum.offset) + 2) <= keep
+    };
+    offload.csum = offload.csum.filter(covers);
+    offload.gso = offload.gso.filter(|gso| (gso.hdr_len as usize).saturating_add(gso.size.into()) < keep);
+}
+
+/// The length that a device's MTU limits: without the Ethernet header and one tag.
+fn payload_len<Pk: Packet>(packet: &Pk) -> usize {
+    let tagged = Ethernet::ref_from_prefix(packet.head()).is_ok_and(|(e, _)| is_vlan(e.ethertype.get()));
+    packet.len().saturating_sub(ETH_HLEN + if tagged { VLAN_HLEN } else { 0 })
+}
+
+/// The length a packet has on the wire: of its largest segment.
+///
+/// # Errors
+/// `EINVAL` for a packet that is not what its offload says.
+pub(crate) fn wire_len<Pk: Packet>(packet: &Pk, mac_proto: u8) -> Result<usize> {
+    match packet.offload().gso {
+        None => Ok(packet.len()),
+        Some(gso) => gso::header_len(packet, mac_proto)?.checked_add(gso.size.into()).ok_or(Errno::EINVAL),
+    }
+}
