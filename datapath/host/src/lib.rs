@@ -24,6 +24,7 @@
 
 mod device;
 mod frame;
+mod inlet;
 mod io;
 mod memory;
 mod names;
@@ -31,10 +32,11 @@ mod ports;
 mod worker;
 
 pub use frame::Frame;
+pub use inlet::Inlet;
 pub use memory::Peer;
 pub use ports::{Event, Ports};
 
-/// Takes the frames a port has received: a datapath, with the port's number in it.
+/// Takes the frames a port has received: an [`Inlet`], or any closure.
 pub trait Receiver: Send + Sync + 'static {
     /// Handles one frame. Runs on a forwarding thread; what it sends through ports leaves with the whole batch.
     fn receive(&self, frame: Frame);

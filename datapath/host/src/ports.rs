@@ -249,6 +249,7 @@ impl Registry {
             }
             if let Err(error) = watch.read(&mut events) {
                 eprintln!("pfnl: watching interfaces: {error}");
+                std::thread::sleep(std::time::Duration::from_millis(100));
             }
             events.drain(..).filter_map(|event| self.follow(event)).for_each(|event| {
                 let on_event = self.on_event.lock().clone();

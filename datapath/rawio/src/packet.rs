@@ -43,7 +43,8 @@ pub struct Received {
 
 /// A socket that receives what an interface receives, and transmits on it.
 ///
-/// Frames the host itself sends out of the interface are not received.
+/// Frames the host itself sends out of the interface are not received; nor are the copies of its multicasts that the
+/// host sends itself (the kernel keeps those from packet sockets).
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,

@@ -124,6 +124,25 @@ fn offload_metadata_crosses_also_with_a_tag() {
 }
 
 #[test]
+fn what_the_host_tells_itself_is_not_received() {
+    in_namespace("loopback", || {
+        veth();
+        ip("addr add 10.9.9.1/24 dev va");
+        ip("route add 224.0.0.0/4 dev va");
+        let (a, b) = (open("va"), open("vb"));
+        let (group, own) = ([224, 0, 0, 200].into(), [10, 9, 9, 1].into());
+        let member = std::net::UdpSocket::bind("0.0.0.0:4711").unwrap();
+        member.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        member.join_multicast_v4(&group, &own).unwrap();
+        member.send_to(b"hello", (group, 4711)).unwrap();
+        let mut heard = [0; 9];
+        assert_eq!(member.recv(&mut heard).expect("a copy for the host"), 5);
+        assert!(receive(&b, 9).iter().any(|(_, frame)| frame.ends_with(b"hello")), "and one went out");
+        assert!(receive(&a, 1).is_empty(), "but none came in");
+    });
+}
+
+#[test]
 fn a_short_buffer_is_told() {
     in_namespace("short", || {
         veth();
