@@ -81,10 +81,15 @@ impl Page {
         let _ = self.error.compare_exchange(0, errno, Release, Relaxed);
     }
 
-    /// Tells the client what reading would bring on: [`MORE_DUMP`], [`MORE_BACKLOG`].
-    pub fn set_more(&self, more: u32) {
-        if self.more.load(Relaxed) != more {
-            self.more.store(more, Release);
+    /// Tells the client what reading would bring on: [`MORE_DUMP`] or [`MORE_BACKLOG`], or not any more.
+    pub fn set_more(&self, what: u32, on: bool) {
+        if (self.more.load(Relaxed) & what != 0) != on {
+            // Release: what is sent already is there for who sees the flag.
+            if on {
+                self.more.fetch_or(what, Release)
+            } else {
+                self.more.fetch_and(!what, Release)
+            };
         }
     }
 

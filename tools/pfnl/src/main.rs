@@ -1,3 +1,98 @@
 //! Run netlink programs against a user-space PF_NETLINK and Open vSwitch datapath.
+//!
+//! The assembler of the user-space host: it puts a domain, the families and the datapath together
+//! ([`assemble`]) and serves them, to whoever comes ([`serve`]) or to one program ([`run`]).
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod assemble;
+mod program;
+mod run;
+mod serve;
+mod status;
+
+use clap::{ArgAction, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Runs Linux generic-netlink programs without a Linux kernel's netlink.
+#[derive(Parser)]
+#[command(version, disable_help_subcommand = true)]
+struct Command {
+    /// Says more on standard error; twice for everything. RUST_LOG, if set, decides instead.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Serves netlink sockets until interrupted.
+    Serve {
+        /// Where clients find it; the default is /run/pfnl.sock for root, $XDG_RUNTIME_DIR/pfnl.sock for others.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// Permissions of the path, in octal.
+        #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
+        mode: u32,
+        /// How many sockets one user may have.
+        #[arg(long, value_name = "N", default_value_t = 8192)]
+        max_sockets: usize,
+    },
+    /// Runs a program whose netlink sockets are a host's: a private one, unless a path is given.
+    ///
+    /// Ends with the program's exit status: 128 + N if signal N ended it, 127 if it is not found, 126 if it cannot be
+    /// run or reached, 125 if something else is wrong.
+    Run {
+        /// Uses the host that serves this path.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+        command: Vec<OsString>,
+    },
+    /// Shows a host's sockets, families and datapaths.
+    Status {
+        /// Where the host is, as for serve.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    log_to_stderr(command.verbose);
+    let (result, failure) = match command.action {
+        Action::Serve { socket, mode, max_sockets } => (serve::serve(socket, mode, max_sockets), 1),
+        Action::Run { socket, command } => (run::run(socket, &command), run::FAILED),
+        Action::Status { socket } => (status::status(socket), 1),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("pfnl: {error:#}");
+        ExitCode::from(failure)
+    })
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|&mode| mode <= 0o777)
+        .ok_or_else(|| "not a mode like 600".to_owned())
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

@@ -1,0 +1,324 @@
+//! One client socket: its requests, and what is pushed to it.
+
+use pfnl_platform::{Errno, Shared, User};
+use pfnl_sock::{Block, Credentials, Delivery, Domain, Settled, SockAddr, SockType, Socket};
+use pfnl_wire::{
+    ANSWER, Answer, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Mapping, Op, Request, VERSION, send,
+};
+use rustix::event::epoll;
+use rustix::io::Errno as OsErrno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+/// How much the connection takes before blocks wait in the socket's queue.
+const PUSH_BUFFER: i32 = 1 << 20;
+
+/// A connection, and the netlink socket that it is once it has said hello.
+pub(crate) struct Connection {
+    /// Its key in the epoll set.
+    pub(crate) id: u64,
+    fd: OwnedFd,
+    epoll: Arc<OwnedFd>,
+    /// Who connected.
+    pub(crate) opener: Credentials,
+    open: OnceLock<Open>,
+    push: Mutex<Push>,
+    /// Somebody wants pushing done while another does it.
+    again: AtomicBool,
+    /// Sum of the charges of all that was sent, and of what of it counts as read.
+    sent: AtomicU64,
+    settled: AtomicU64,
+    /// Charges of blocks that could not be sent at all.
+    lost: AtomicU64,
+}
+
+struct Open {
+    socket: Socket<User>,
+    page: Mapping,
+    memory: OwnedFd,
+}
+
+#[derive(Default)]
+struct Push {
+    /// Taken from the queue, and refused by a full connection.
+    held: Option<Block>,
+    /// Closed: nothing is pushed any more.
+    over: bool,
+}
+
+/// What a request leads to.
+pub(crate) enum Outcome {
+    /// Go on.
+    Served,
+    /// Whoever asks wants to know about the host.
+    Status,
+    /// The client does not keep to the protocol.
+    Violation(&'static str),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: u64,
+        fd: OwnedFd,
+        epoll: Arc<OwnedFd>,
+        opener: Credentials,
+    ) -> io::Result<Arc<Connection>> {
+        pfnl_wire::set_buffer(fd.as_fd(), PUSH_BUFFER)?;
+        Ok(Arc::new(Connection {
+            id,
+            fd,
+            epoll,
+            opener,
+            open: OnceLock::new(),
+            push: Mutex::default(),
+            again: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Does what a datagram asks. Its sender is whom the kernel named, its payload what fitted.
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        domain: &Shared<Domain<User>>,
+        request: Request,
+        payload: &[u8],
+        sender: Credentials,
+        rights: Option<OwnedFd>,
+    ) -> Outcome {
+        let open = match (request.kind, self.open.get()) {
+            (Kind::Hello, None) => return self.hello(domain, &request),
+            (Kind::Status, None) => return Outcome::Status,
+            (_, None) => return Outcome::Violation("a request before hello"),
+            (Kind::Hello | Kind::Status, Some(_)) => return Outcome::Violation("hello on an open socket"),
+            (_, Some(open)) => open,
+        };
+        let socket = &open.socket;
+        let address = |portid, groups| SockAddr { portid, groups };
+        let mut out = Vec::new();
+        let result = match request.kind {
+            Kind::Attach => {
+                let Some(rights) = rights else { return Outcome::Violation("nobody to attach") };
+                answer(rights.as_fd(), 0, Some(open.memory.as_fd()));
+                return Outcome::Served;
+            }
+            Kind::Send => {
+                let to = (request.a != 0).then(|| address(request.b, request.c));
+                socket.send(to, payload, &sender)
+            }
+            Kind::Read => {
+                socket.read(0, 0); // it asks `settle` how much
+                Ok(())
+            }
+            Kind::Call(Op::Bind) => socket.bind(address(request.a, request.b), &sender),
+            Kind::Call(Op::Connect) => {
+                socket.connect((request.a != 0).then(|| address(request.b, request.c)), &sender)
+            }
+            Kind::Call(Op::SetOption) => {
+                socket.set_option(request.a.cast_signed(), request.b.cast_signed(), payload, &sender)
+            }
+            Kind::Call(Op::GetOption) => {
+                socket.option(request.a.cast_signed(), request.b.cast_signed(), &mut out)
+            }
+            Kind::Hello | Kind::Status => return Outcome::Violation("hello on an open socket"),
+        };
+        // Before the client goes on, its answers are in the connection and its names in the page.
+        self.flush(&mut self.lock());
+        open.mirror();
+        open.page.complete(request.slot, request.tag, result.err().map_or(0, |errno| -errno.linux()), &out);
+        Outcome::Served
+    }
+
+    /// Refuses a request that cannot be looked at.
+    pub(crate) fn refuse(&self, request: &Request, errno: Errno) {
+        if let Some(open) = self.open.get() {
+            open.page.complete(request.slot, request.tag, -errno.linux(), &[]);
+        }
+    }
+
+    /// Refuses to become a socket.
+    pub(crate) fn turn_away(&self, errno: Errno) {
+        answer(self.fd(), errno.linux(), None);
+    }
+
+    fn hello(self: &Arc<Self>, domain: &Shared<Domain<User>>, request: &Request) -> Outcome {
+        let kind = match request.b {
+            2 => SockType::Dgram,
+            3 => SockType::Raw,
+            _ => return Outcome::Violation("an unknown socket type"),
+        };
+        if request.a != VERSION {
+            self.turn_away(Errno::EPROTO); // the answer tells our version
+            return Outcome::Violation("another version of the protocol");
+        }
+        match self.open(domain, kind, request.c.cast_signed()) {
+            Ok(open) => {
+                open.page.set_kind(request.b, request.c);
+                open.mirror();
+                answer(self.fd(), 0, Some(open.memory.as_fd()));
+                Outcome::Served
+            }
+            Err(errno) => {
+                self.turn_away(errno);
+                Outcome::Served
+            }
+        }
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        domain: &Shared<Domain<User>>,
+        kind: SockType,
+        protocol: i32,
+    ) -> Result<&Open, Errno> {
+        let (page, memory) = Mapping::create()?;
+        let delivery = Box::new(Courier(Arc::downgrade(self)));
+        let socket = Domain::open(domain, kind, protocol, self.opener, delivery)?;
+        Ok(self.open.get_or_init(|| Open { socket, page, memory }))
+    }
+
+    /// Pushes what is queued, as far as the connection takes it.
+    pub(crate) fn push(&self) {
+        // Who finds the lock taken leaves word; who has it looks for word after giving it back. So nobody waits here,
+        // and nothing stays behind.
+        self.again.store(true, SeqCst);
+        while self.again.load(SeqCst) {
+            let mut push = match self.push.try_lock() {
+                Ok(push) => push,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(std::sync::TryLockError::WouldBlock) => return,
+            };
+            self.again.store(false, SeqCst);
+            self.flush(&mut push);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Push> {
+        self.push.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self, push: &mut Push) {
+        let Some(open) = self.open.get().filter(|_| !push.over) else { return };
+        let error = open.socket.take_error();
+        if let Some(errno) = error {
+            open.page.set_error(errno.linux());
+        }
+        let was_held = push.held.is_some();
+        while let Some(block) = push.held.take().or_else(|| open.socket.take()) {
+            let charge = u32::try_from(block.charge).unwrap_or(u32::MAX);
+            let arrival = Arrival {
+                nudge: false,
+                pid: block.from.portid,
+                groups: block.from.groups,
+                group: block.group,
+                charge,
+                sender: block.sender,
+            };
+            // Relaxed: a client can count it as read only after the send below, which orders this for it.
+            self.sent.fetch_add(charge.into(), Relaxed);
+            match send(self.fd(), [&arrival.to_bytes(), &block.bytes], None) {
+                Ok(_) => {}
+                Err(error) => {
+                    self.sent.fetch_sub(charge.into(), Relaxed);
+                    match error.raw_os_error().map(OsErrno::from_raw_os_error) {
+                        Some(OsErrno::AGAIN | OsErrno::NOBUFS | OsErrno::NOMEM) => {
+                            push.held = Some(block);
+                            break;
+                        }
+                        Some(OsErrno::INTR) => push.held = Some(block),
+                        // The client is gone; the end of its connection is on its way to the server.
+                        Some(OsErrno::PIPE | OsErrno::CONNRESET | OsErrno::NOTCONN) => push.over = true,
+                        _ => {
+                            tracing::warn!(id = self.id, bytes = block.bytes.len(), "block lost: {error}");
+                            self.lost.fetch_add(charge.into(), Relaxed);
+                            open.page.set_error(Errno::ENOBUFS.linux());
+                        }
+                    }
+                    if push.over {
+                        return;
+                    }
+                }
+            }
+        }
+        if was_held != push.held.is_some() {
+            open.page.set_more(MORE_BACKLOG, push.held.is_some());
+            self.watch(push.held.is_some());
+        }
+        if error.is_some() && push.held.is_none() && open.page.consumed().0 == self.sent.load(Relaxed) {
+            // Nothing is there that would wake a client that sleeps.
+            let nudge = Arrival { nudge: true, ..Arrival::default() };
+            if let Err(error) = send(self.fd(), [&nudge.to_bytes(), &[]], None) {
+                tracing::debug!(id = self.id, "nudge: {error}");
+            }
+        }
+    }
+
+    /// Asks to be told when the connection has room again, or not any more.
+    fn watch(&self, room: bool) {
+        let room = if room { epoll::EventFlags::OUT } else { epoll::EventFlags::empty() };
+        let data = epoll::EventData::new_u64(self.id);
+        if let Err(error) = epoll::modify(&*self.epoll, self.fd(), data, epoll::EventFlags::IN | room) {
+            tracing::warn!(id = self.id, "epoll: {error}");
+        }
+    }
+
+    /// Ends the netlink socket.
+    pub(crate) fn close(&self) {
+        {
+            let mut push = self.lock();
+            push.over = true;
+            push.held = None;
+        }
+        if let Some(open) = self.open.get() {
+            open.socket.close();
+        }
+    }
+
+    fn settle(&self) -> Settled {
+        let Some(open) = self.open.get() else { return Settled::default() };
+        let (read, buffer) = open.page.consumed();
+        // The client's word, but not beyond what it was sent; and never backwards.
+        let lost = self.lost.load(Relaxed);
+        let now = read.min(self.sent.load(Relaxed)).saturating_add(lost);
+        let before = self.settled.fetch_max(now, Relaxed);
+        Settled { charge: usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX), buffer }
+    }
+}
+
+impl Open {
+    /// Copies to the page what the client reads there.
+    fn mirror(&self) {
+        let (name, peer) = (self.socket.name(), self.socket.peer());
+        self.page.set_names((name.portid, name.groups), (peer.portid, peer.groups));
+        self.page.set_more(MORE_DUMP, self.socket.dump_running());
+    }
+}
+
+/// Brings the news of a socket to its connection.
+struct Courier(Weak<Connection>);
+
+impl Delivery for Courier {
+    fn wake(&self) {
+        if let Some(connection) = self.0.upgrade() {
+            connection.push();
+        }
+    }
+
+    fn settle(&self) -> Settled {
+        self.0.upgrade().map(|connection| connection.settle()).unwrap_or_default()
+    }
+}
+
+fn answer(to: BorrowedFd<'_>, errno: i32, memory: Option<BorrowedFd<'_>>) {
+    let answer: [u8; ANSWER] = Answer { version: VERSION, errno }.to_bytes();
+    if let Err(error) = send(to, [&answer, &[]], memory) {
+        tracing::debug!("answer: {error}");
+    }
+}

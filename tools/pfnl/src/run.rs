@@ -1,0 +1,221 @@
+//! `pfnl run`: a host for one program, the preload library in it, and the program's exit status.
+
+use crate::assemble::Assembly;
+use crate::program::{Refusal, inspect};
+use crate::{serve, status};
+use anyhow::{Context, Result, bail};
+use pfnl_sock_host::{Config, Host, Stopper};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process, waitid};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use tempfile::TempDir;
+
+/// Exit status when something else than the program is wrong.
+pub const FAILED: u8 = 125;
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+const PRELOAD: &str = "libpfnl_preload.so";
+
+/// Runs a program with its netlink sockets at the host of `socket`, or at one of its own.
+///
+/// # Errors
+/// There is no host, or no preload library.
+pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
+    let [name, arguments @ ..] = command else { bail!("no program") };
+    match inspect(name) {
+        Ok(program) if program.is_go => eprintln!(
+            "pfnl: {} is a Go program: LD_PRELOAD sees only what it does through libc",
+            program.path.display()
+        ),
+        Ok(_) => {}
+        Err(refusal) => {
+            eprintln!("pfnl: {refusal}");
+            return Ok(ExitCode::from(match refusal {
+                Refusal::NotFound(_) => NOT_FOUND,
+                _ => NOT_EXECUTABLE,
+            }));
+        }
+    }
+    // From here on signals are the program's, and do not end us before the directory is removed.
+    let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
+    let directory = tempfile::Builder::new().prefix("pfnl-").tempdir().context("no temporary directory")?;
+    let preload = without_separators(find_preload()?, &directory)?;
+    let (path, host) = match socket {
+        Some(path) => {
+            let path = std::path::absolute(path)?;
+            drop(status::reach(&path)?);
+            (path, None)
+        }
+        None => {
+            let path = directory.path().join("pfnl.sock");
+            let host = PrivateHost::start(&path)?;
+            (path, Some(host))
+        }
+    };
+
+    let mut child = Command::new(name);
+    child.args(arguments).env(pfnl_wire::ENV_SOCKET, &path).env("LD_PRELOAD", appended(&preload));
+    let status = match child.spawn() {
+        Ok(child) => {
+            serve::raise_descriptor_limit(); // not before: the program keeps the limit it was given
+            wait(child, signals)?
+        }
+        Err(error) => {
+            eprintln!("pfnl: {}: {error}", name.display());
+            let found = error.kind() != std::io::ErrorKind::NotFound;
+            return Ok(ExitCode::from(if found { NOT_EXECUTABLE } else { NOT_FOUND }));
+        }
+    };
+    if let Some(host) = host {
+        host.end()?;
+    }
+    directory.close().context("the temporary directory stays")?;
+    Ok(ExitCode::from(exit_code(status)))
+}
+
+/// A host in a thread of this process. Dropping it without [`PrivateHost::end`] only tells it to stop.
+struct PrivateHost {
+    stopper: Stopper,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl PrivateHost {
+    fn start(path: &Path) -> Result<PrivateHost> {
+        let assembly = Assembly::new()?;
+        let mut host = Host::bind(&Config::new(path), assembly.domain.clone())?;
+        let stopper = host.stopper();
+        let thread = thread::Builder::new().name("pfnl-host".into()).spawn(move || {
+            host.run(|text| assembly.status(text))?;
+            drop(host); // before the assembly whose sockets it has
+            Ok(())
+        })?;
+        Ok(PrivateHost { stopper, thread: Some(thread) })
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.stopper.stop();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            _ => bail!("the host's thread has failed"),
+        }
+    }
+}
+
+impl Drop for PrivateHost {
+    fn drop(&mut self) {
+        self.stopper.stop();
+    }
+}
+
+/// Waits for the program, passing signals on to it.
+fn wait(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
+    let pid = Pid::from_child(&child);
+    // None once the program has ended: its number may be another's soon.
+    let target = Arc::new(Mutex::new(Some(pid)));
+    let closer = signals.handle();
+    let forwarder = thread::spawn({
+        let target = Arc::clone(&target);
+        move || {
+            for signal in signals.forever() {
+                if !came_to_both(signal)
+                    && let Some(pid) = *target.lock().unwrap_or_else(PoisonError::into_inner)
+                    && let Some(signal) = Signal::from_named_raw(signal)
+                    && let Err(error) = kill_process(pid, signal)
+                {
+                    tracing::debug!("signal not passed on: {error}");
+                }
+            }
+        }
+    });
+    // Ended, but not reaped: the number is still its own while we take it from the forwarder.
+    while let Err(rustix::io::Errno::INTR) =
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+    {}
+    target.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let status = child.wait()?;
+    closer.close();
+    forwarder.join().ok().context("the signal thread")?;
+    Ok(status)
+}
+
+/// Whether the terminal has sent a signal to the program too: keys go to the whole foreground process group.
+fn came_to_both(signal: i32) -> bool {
+    matches!(signal, SIGINT | SIGQUIT)
+        && rustix::termios::tcgetpgrp(std::io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED)
+}
+
+/// The preload library: where `PFNL_PRELOAD` says, beside this program, or where packages put it.
+fn find_preload() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("PFNL_PRELOAD").filter(|path| !path.is_empty()) {
+        let path = PathBuf::from(path);
+        return path.canonicalize().with_context(|| format!("PFNL_PRELOAD: {}", path.display()));
+    }
+    let program = std::env::current_exe()?;
+    let directory = program.parent().context("a program without a directory")?;
+    let places = [".", "..", "../lib/pfnl", "../lib"].map(|place| directory.join(place).join(PRELOAD));
+    places.iter().find_map(|path| path.canonicalize().ok()).with_context(|| {
+        format!("{PRELOAD} is not beside {}; build it with `cargo build`", program.display())
+    })
+}
+
+/// ld.so(8) separates the libraries of LD_PRELOAD by spaces and colons, and has no way to quote them.
+fn without_separators(path: PathBuf, directory: &TempDir) -> Result<PathBuf> {
+    let separated = |path: &Path| path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b' ' | b':'));
+    if !separated(&path) {
+        return Ok(path);
+    }
+    let link = directory.path().join(PRELOAD);
+    if separated(&link) {
+        bail!("{}: LD_PRELOAD takes no path with a space or a colon", link.display());
+    }
+    symlink(path, &link)?;
+    Ok(link)
+}
+
+/// LD_PRELOAD with our library after what is there.
+fn appended(preload: &Path) -> OsString {
+    let mut all = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    let ours = preload.as_os_str();
+    if all.as_bytes().split(|byte| matches!(byte, b' ' | b':')).any(|part| OsStr::from_bytes(part) == ours) {
+        return all; // one `pfnl run` in another
+    }
+    if !all.is_empty() {
+        all.push(":");
+    }
+    all.push(ours);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes() {
+        assert_eq!(exit_code(ExitStatus::from_raw(7 << 8)), 7);
+        assert_eq!(exit_code(ExitStatus::from_raw(9)), 137);
+    }
+
+    #[test]
+    fn paths_that_ld_so_would_split_get_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = without_separators("/a b/lib.so".into(), &directory).unwrap();
+        assert_eq!(link, directory.path().join(PRELOAD));
+        assert_eq!(link.read_link().unwrap(), Path::new("/a b/lib.so"));
+        assert_eq!(without_separators("/a/lib.so".into(), &directory).unwrap(), Path::new("/a/lib.so"));
+    }
+}
