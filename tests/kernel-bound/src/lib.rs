@@ -10,9 +10,11 @@ extern crate alloc;
 mod inject;
 mod kernel;
 mod platform;
+mod sockets;
 
 use alloc::vec::Vec;
 use pfnl_platform::Result;
+use pfnl_sock::Domain;
 pub use platform::Kernel;
 
 /// What the linker keeps: everything that can be reached from here.
@@ -28,5 +30,6 @@ fn run() -> Result<()> {
     let mut input = Vec::new();
     kernel::input(&mut input)?;
     inject::inject(&input);
-    Ok(())
+    let domain = Domain::try_new()?;
+    sockets::run(&domain, &input)
 }
