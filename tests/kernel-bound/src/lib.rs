@@ -11,6 +11,7 @@ mod inject;
 mod kernel;
 mod platform;
 mod sockets;
+mod switch;
 
 use alloc::vec::Vec;
 use pfnl_platform::Result;
@@ -31,5 +32,6 @@ fn run() -> Result<()> {
     kernel::input(&mut input)?;
     inject::inject(&input);
     let domain = Domain::try_new()?;
-    sockets::run(&domain, &input)
+    sockets::run(&domain, &input)?;
+    switch::run(&input)
 }
