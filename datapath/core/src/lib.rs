@@ -32,6 +32,8 @@ mod percpu;
 pub mod port;
 mod ports;
 mod table;
+#[cfg(test)]
+mod testing;
 pub mod upcall;
 mod wire;
 
