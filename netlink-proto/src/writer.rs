@@ -146,6 +146,27 @@ impl<'b> Writer<'b> {
         self
     }
 
+    /// An attribute whose `len` bytes of payload `fill` provides; it is zero where that writes nothing.
+    pub fn filled(
+        &mut self,
+        number: u16,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
+    ) -> &mut Self {
+        if let Some(out) = self.attr(number, len)
+            && let Err(errno) = fill(out)
+        {
+            self.fail(errno);
+        }
+        self
+    }
+
+    /// Takes the last bytes back: the padding of a last attribute, for receivers that do without.
+    pub fn cut(&mut self, bytes: usize) -> &mut Self {
+        self.buf.truncate(self.buf.len().saturating_sub(bytes));
+        self
+    }
+
     /// An attribute without payload.
     pub fn flag(&mut self, number: u16) -> &mut Self {
         self.bytes(number, &[])

@@ -44,7 +44,7 @@ pub trait Platform: Send + Sync + Sized + 'static {
     /// Hands over an unlinked object, to be freed when every section entered before now has ended.
     fn retire(object: Retired);
 
-    /// Monotonic time in nanoseconds.
+    /// The system's monotonic time in nanoseconds (`CLOCK_MONOTONIC`, what other programs read); never 0.
     fn now() -> u64;
 
     /// The number of the processor (or forwarding thread) this runs on, below [`Platform::cpus`].

@@ -1,11 +1,11 @@
 //! The user-space platform: std's mutex, crossbeam's epochs, the monotonic clock.
 
 use crate::{Mutex, Platform, Result, Retired};
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::sync::{MutexGuard, PoisonError};
 
 /// pfnl in a process.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +31,10 @@ impl Platform for User {
     }
 
     fn now() -> u64 {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let start = *START.get_or_init(Instant::now);
-        // An uptime-like origin, never 0, so that 0 can mean "never" in statistics.
-        u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_add(1_000_000_000)
+        // CLOCK_MONOTONIC itself, not a time since the start: other programs compare what we report with theirs.
+        let now = clock_gettime(ClockId::Monotonic);
+        let nanoseconds = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+        u64::try_from(nanoseconds).unwrap_or(u64::MAX)
     }
 
     fn cpu() -> usize {

@@ -454,6 +454,20 @@ impl<P: Platform> Bus for Domain<P> {
     }
 }
 
+impl<B: Bus> Bus for Shared<B> {
+    fn unicast(&self, portid: u32, bytes: Vec<u8>) -> Result<()> {
+        (**self).unicast(portid, bytes)
+    }
+
+    fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32) {
+        (**self).multicast(group, bytes, exclude);
+    }
+
+    fn has_listeners(&self, group: GroupId) -> bool {
+        (**self).has_listeners(group)
+    }
+}
+
 /// The least free id from [`genl::GENL_START_ALLOC`] on.
 fn free_id(families: &[Shared<Registered>]) -> Option<u16> {
     (genl::GENL_START_ALLOC..=genl::GENL_MAX_ID)

@@ -123,17 +123,19 @@ impl Context<'_> {
     /// # Errors
     /// `ENOMEM`, `EMSGSIZE`; with an echo also what the requester's queue says.
     pub fn notify(&self, group: usize, cmd: u8, fill: impl FnOnce(&mut Writer<'_>)) -> Result<(), Error> {
-        let group = self.family.group(group);
-        let echo = self.request.has(NLM_F_ECHO);
-        let listeners = self.bus.has_listeners(group);
-        if !echo && !listeners {
+        if !self.is_watched(group) {
             return Ok(());
         }
-        let bytes = self.message(cmd, 0, fill)?;
-        if listeners {
-            let exclude = if echo { self.request.portid } else { 0 };
-            self.bus.multicast(group, &bytes, exclude);
-        }
+        self.notify_message(group, self.message(cmd, 0, fill)?)
+    }
+
+    /// As [`Context::notify`], with a message made before: of what is gone by now.
+    ///
+    /// # Errors
+    /// With an echo, what the requester's queue says.
+    pub fn notify_message(&self, group: usize, bytes: Vec<u8>) -> Result<(), Error> {
+        let echo = self.request.has(NLM_F_ECHO);
+        self.bus.multicast(self.family.group(group), &bytes, if echo { self.request.portid } else { 0 });
         if echo {
             self.bus.unicast(self.request.portid, bytes)?;
         }
