@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod devices;
 mod program;
 mod run;
 mod serve;
