@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
-mod devices;
 mod program;
 mod run;
 mod serve;
