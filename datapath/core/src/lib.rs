@@ -34,6 +34,8 @@ mod ports;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod upcall;
 mod wire;
 

@@ -245,13 +245,16 @@ pub fn verify(frame: &[u8]) -> usize {
     n
 }
 
+/// Packets as they went out.
+pub type Sent = Vec<(Vec<u8>, Offload)>;
+
 /// A port that remembers what was sent.
 #[derive(Clone)]
 pub struct Sink {
     pub name: &'static str,
     pub mtu: usize,
     pub features: Features,
-    pub sent: Arc<Mutex<Vec<(Vec<u8>, Offload)>>>,
+    pub sent: Arc<Mutex<Sent>>,
 }
 
 pub const ALL_FEATURES: Features = Features { csum: true, tso4: true, tso6: true, uso: true };
@@ -262,7 +265,7 @@ impl Sink {
     }
 
     /// Everything sent since it was last asked.
-    pub fn take(&self) -> Vec<(Vec<u8>, Offload)> {
+    pub fn take(&self) -> Sent {
         core::mem::take(&mut self.sent.lock().unwrap())
     }
 

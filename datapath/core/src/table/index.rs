@@ -15,7 +15,7 @@
 
 use crate::flow::Flow;
 use alloc::vec::Vec;
-use pfnl_platform::{Platform, RcuBox, RcuCell, Result, Shared};
+use pfnl_platform::{Errno, Platform, RcuBox, RcuCell, Result, Shared};
 
 const MIN_BUCKETS: usize = 4;
 const MAX_BUCKETS: usize = 1 << 22;
@@ -122,7 +122,7 @@ impl<P: Platform> Index<P> {
         Ok(Prepared(Change::Bucket(Some(RcuBox::try_new(bucket)?))))
     }
 
-    /// Gets ready to take a flow away.
+    /// Gets ready to take a flow away; `ENOENT` if it is not here.
     pub fn prepare_remove(
         &self,
         section: &P::Guard,
@@ -130,7 +130,8 @@ impl<P: Platform> Index<P> {
         flow: &Shared<Flow<P>>,
     ) -> Result<Prepared<P>> {
         let old = self.buckets.load(section).and_then(|buckets| buckets.bucket(section, hash));
-        let old = old.map_or(&[][..], |bucket| bucket);
+        let old = old.filter(|old| old.iter().any(|entry| Shared::same(&entry.flow, flow)));
+        let old = old.ok_or(Errno::ENOENT)?;
         let mut bucket = Vec::new();
         bucket.try_reserve_exact(old.len().saturating_sub(1))?;
         for entry in old.iter().filter(|entry| !Shared::same(&entry.flow, flow)) {
