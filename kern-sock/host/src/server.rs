@@ -247,7 +247,7 @@ impl Host {
         status(&mut text);
         for chunk in text.as_bytes().chunks(CHUNK) {
             if let Err(error) = send(connection.fd(), [chunk, &[]], None) {
-                tracing::warn!("status: {error}");
+                tracing::debug!(id = connection.id, "status: {error}");
                 return;
             }
         }

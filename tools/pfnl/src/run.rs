@@ -9,8 +9,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process,
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -47,7 +48,11 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
     }
     // From here on signals are the program's, and do not end us before the directory is removed.
     let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
-    let directory = tempfile::Builder::new().prefix("pfnl-").tempdir().context("no temporary directory")?;
+    let directory = tempfile::Builder::new()
+        .prefix("pfnl-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .context("no temporary directory")?;
     let preload = without_separators(find_preload()?, &directory)?;
     let (path, host) = match socket {
         Some(path) => {
