@@ -1,6 +1,6 @@
 //! Ports come and go: errors of opening, interfaces that vanish, removal under traffic, nothing left behind.
 
-use crate::net::{Namespace, in_namespace, sh};
+use crate::net::{Namespace, in_namespace, sh, wait_for};
 use pfnl_datapath::packet::Packet;
 use pfnl_datapath::port::{Port, PortKind};
 use pfnl_datapath_host::{Event, Frame, Ports};
@@ -25,14 +25,6 @@ fn is_alone(test: &str) -> bool {
     alone.args(["--exact", &format!("lifecycle::{test}"), "--nocapture"]).env("PFNL_ALONE", "1");
     assert!(alone.status().unwrap().success());
     false
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]
@@ -153,7 +145,7 @@ fn removal_under_traffic_leaves_nothing() {
         let (a, b) = (Namespace::beside("pa", 1), Namespace::beside("pb", 2));
         let before = (count("fd"), count("task"));
         let ports = Ports::start(2).unwrap();
-        let mut flood = a.command("exec ping -q -f -s 1400 10.9.9.2 >/dev/null").spawn().unwrap();
+        let flood = a.start("exec ping -q -f -s 1400 10.9.9.2 >/dev/null");
         let seen = Arc::new(AtomicUsize::new(0));
         for round in 0..30 {
             let pa: Arc<dyn Port<Frame>> = Arc::from(ports.open_netdev("pa").unwrap());
@@ -174,8 +166,7 @@ fn removal_under_traffic_leaves_nothing() {
             removed.iter().for_each(|port| ports.detach(port.ifindex()));
             ports.detach(tap.ifindex());
         }
-        flood.kill().unwrap();
-        flood.wait().unwrap();
+        drop(flood);
         let during = count("fd");
         drop(ports);
         wait_for("threads", || count("task") == before.1);

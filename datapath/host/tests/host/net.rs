@@ -4,6 +4,7 @@
 use nix::sched::{CloneFlags, setns, unshare};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs a test on a thread of its own in a fresh network namespace, or says why not.
 pub fn in_namespace(name: &'static str, test: impl FnOnce() + Send + 'static) {
@@ -20,6 +21,15 @@ pub fn in_namespace(name: &'static str, test: impl FnOnce() + Send + 'static) {
 pub fn sh(command: &str) {
     let status = Command::new("sh").args(["-c", command]).status().expect("sh");
     assert!(status.success(), "{command}: {status}");
+}
+
+/// Waits until something is so; not for ever.
+pub fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(5);
+    while !done() {
+        assert!(Instant::now() < end, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// A namespace held by a child process that ends with us.
@@ -60,9 +70,16 @@ impl Namespace {
         sh(&format!("ip link set {name} netns {}", self.child.id()));
     }
 
+    /// Starts a command inside, to be killed when the handle is dropped. It may not start children of its own.
+    pub fn start(&self, command: &str) -> Running {
+        Running(self.command(command).spawn().expect("nsenter"))
+    }
+
     pub fn command(&self, command: &str) -> Command {
         let mut nsenter = Command::new("nsenter");
-        nsenter.args(["--target", &self.child.id().to_string(), "--net", "sh", "-c", command]);
+        nsenter.args(["--target", &self.child.id().to_string(), "--net"]);
+        // What is started ends with the test, even one that is killed.
+        nsenter.args(["setpriv", "--pdeathsig", "KILL", "sh", "-c", command]);
         nsenter
     }
 
@@ -93,12 +110,11 @@ impl Namespace {
 
     /// One TCP stream of `seconds` to an iperf3 server elsewhere; Gbit/s.
     pub fn iperf3(&self, server: &Namespace, options: &str, seconds: u8) -> f64 {
-        let mut child = server.command("exec iperf3 -s -1 >/dev/null").spawn().unwrap();
+        let _server = server.start("exec iperf3 -s -1 >/dev/null");
         server.sh(
             "for i in $(seq 100); do ss -Hltn sport = 5201 | grep -q . && exit; sleep 0.02; done; exit 1",
         );
         let report = self.sh(&format!("timeout 30 iperf3 -J -t {seconds} {options}"));
-        child.wait().unwrap();
         let received = report.split("\"sum_received\"").nth(1).expect(&report);
         let rate =
             received.split("\"bits_per_second\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
@@ -111,5 +127,15 @@ impl Drop for Namespace {
         // Our own child, by its number.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A command that runs in a namespace.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
