@@ -3,7 +3,7 @@
 use crate::device::{Device, HostPort};
 use crate::frame::Frame;
 use crate::io::Io;
-use crate::worker::Worker;
+use crate::worker::{OnDead, Worker};
 use crate::{Peer, Receiver, memory, names};
 use parking_lot::Mutex;
 use pfnl_datapath::port::{Features, Port, PortKind};
@@ -13,12 +13,13 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// What became of a port's interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// It is gone: its port is to be taken out of the datapath and detached.
+    /// It is gone: its port is to be taken out of the datapath and detached. May be told twice.
     Removed {
         /// Of the port.
         ifindex: u32,
@@ -41,7 +42,7 @@ pub enum Event {
 /// it. Dropping it ends the threads; ports then send and receive no more.
 pub struct Ports {
     registry: Arc<Registry>,
-    stop: OwnedFd,
+    news: Arc<News>,
     watcher: Option<JoinHandle<()>>,
 }
 
@@ -51,6 +52,14 @@ pub(crate) struct Registry {
     links: Mutex<Links>,
     workers: Vec<Worker>,
     on_event: Mutex<Option<OnEvent>>,
+}
+
+/// What the watching thread is woken for, beside what the kernel tells.
+struct News {
+    wake: OwnedFd,
+    stop: AtomicBool,
+    /// Ports found dead by those who read from them: interfaces deleted in another namespace.
+    dead: Mutex<Vec<u32>>,
 }
 
 struct Open {
@@ -69,18 +78,25 @@ impl Ports {
     /// # Errors
     /// Those of sockets and threads.
     pub fn start(workers: usize) -> Result<Ports> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let wake = eventfd(0, flags).map_err(std::io::Error::from)?;
+        let news = Arc::new(News { wake, stop: AtomicBool::new(false), dead: Mutex::default() });
+        let told = Arc::clone(&news);
+        let on_dead: OnDead = Arc::new(move |device| {
+            told.dead.lock().push(device.ifindex);
+            told.wake();
+        });
+        let start = |number| Worker::start(number, Arc::clone(&on_dead));
         let registry = Arc::new(Registry {
             devices: Mutex::default(),
             links: Mutex::new(Links::open()?),
-            workers: (0..workers.max(1)).map(Worker::start).collect::<std::io::Result<_>>()?,
+            workers: (0..workers.max(1)).map(start).collect::<std::io::Result<_>>()?,
             on_event: Mutex::default(),
         });
-        let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(std::io::Error::from)?;
-        let (watch, own) = (LinkWatch::open()?, Arc::clone(&registry));
-        let end = stop.try_clone()?;
+        let (watch, own, heard) = (LinkWatch::open()?, Arc::clone(&registry), Arc::clone(&news));
         let watcher =
-            std::thread::Builder::new().name("links".into()).spawn(move || own.watch(watch, &end))?;
-        Ok(Ports { registry, stop, watcher: Some(watcher) })
+            std::thread::Builder::new().name("links".into()).spawn(move || own.watch(watch, &heard))?;
+        Ok(Ports { registry, news, watcher: Some(watcher) })
     }
 
     /// Names who is told of [`Event`]s, on a thread that may take locks and change ports. Removed ports that
@@ -201,15 +217,24 @@ impl Ports {
 
 impl Drop for Ports {
     fn drop(&mut self) {
-        // Fails only when the counter is full, and then the thread is awake.
-        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
-        if let Some(thread) = self.watcher.take() {
+        self.news.stop.store(true, Ordering::Release);
+        self.news.wake();
+        if let Some(thread) = self.watcher.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
             // A panic of the thread has been printed by itself.
             let _ = thread.join();
         }
         let open: Vec<u32> = self.registry.devices.lock().keys().copied().collect();
         open.into_iter().for_each(|ifindex| self.detach(ifindex));
         self.registry.on_event.lock().take();
+    }
+}
+
+impl News {
+    fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is awake.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 }
 
@@ -238,26 +263,40 @@ impl Registry {
         }
     }
 
-    fn watch(&self, mut watch: LinkWatch, stop: &OwnedFd) {
+    fn watch(&self, mut watch: LinkWatch, news: &News) {
         let mut events = Vec::new();
         loop {
-            let fds = &mut [PollFd::new(&watch, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+            let fds = &mut [PollFd::new(&watch, PollFlags::IN), PollFd::new(&news.wake, PollFlags::IN)];
             match poll(fds, None) {
-                Ok(_) if !fds[1].revents().is_empty() => return,
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return eprintln!("pfnl: interfaces are no longer watched: {error}"),
             }
+            // Resets the counter; nothing to reset is no error of ours.
+            let _ = rustix::io::read(&news.wake, &mut [0; 8]);
+            if news.stop.load(Ordering::Acquire) {
+                return;
+            }
+            let dead = std::mem::take(&mut *news.dead.lock());
+            dead.into_iter().filter_map(|ifindex| self.bury(ifindex)).for_each(|event| self.tell(event));
             if let Err(error) = watch.read(&mut events) {
                 eprintln!("pfnl: watching interfaces: {error}");
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
-            events.drain(..).filter_map(|event| self.follow(event)).for_each(|event| {
-                let on_event = self.on_event.lock().clone();
-                if let Some(on_event) = on_event {
-                    on_event(event);
-                }
-            });
+            events.drain(..).filter_map(|event| self.follow(event)).for_each(|event| self.tell(event));
         }
+    }
+
+    fn tell(&self, event: Event) {
+        let on_event = self.on_event.lock().clone();
+        if let Some(on_event) = on_event {
+            on_event(event);
+        }
+    }
+
+    /// A port was found dead; tells of it unless it is detached, or another by now.
+    fn bury(&self, ifindex: u32) -> Option<Event> {
+        let device = Arc::clone(&self.devices.lock().get(&ifindex)?.device);
+        (!device.survives_move()).then_some(Event::Removed { ifindex })
     }
 
     /// Lets the port follow its interface. None where the interface is not a port's, or it goes on elsewhere.
@@ -269,7 +308,7 @@ impl Registry {
         let ifindex = link.ifindex;
         let device = Arc::clone(&self.devices.lock().get(&ifindex)?.device);
         match event {
-            LinkEvent::Removed(_) => (!device.survives_move()).then_some(Event::Removed { ifindex }),
+            LinkEvent::Removed(_) => self.bury(ifindex),
             LinkEvent::Renamed { link, .. } => {
                 device.follow(&link);
                 Some(Event::Renamed { ifindex, name: link.name })

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+/// Told of a device from which nothing will ever come again.
+pub(crate) type OnDead = Arc<dyn Fn(&Device) + Send + Sync>;
+
 /// The event that ends a thread; no interface has this number.
 const STOP: u64 = 0;
 
@@ -43,16 +46,22 @@ struct Shared {
     wake: OwnedFd,
     stop: AtomicBool,
     devices: Mutex<HashMap<u64, Arc<Device>>>,
+    on_dead: OnDead,
 }
 
 impl Worker {
     /// Starts a thread, in the network namespace of the calling one.
-    pub(crate) fn start(number: usize) -> Result<Worker> {
+    pub(crate) fn start(number: usize, on_dead: OnDead) -> Result<Worker> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(STOP), epoll::EventFlags::IN)?;
-        let shared =
-            Arc::new(Shared { epoll, wake, stop: AtomicBool::new(false), devices: Mutex::default() });
+        let shared = Arc::new(Shared {
+            epoll,
+            wake,
+            stop: AtomicBool::new(false),
+            devices: Mutex::default(),
+            on_dead,
+        });
         let own = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name(format!("forward{number}")).spawn(move || own.run())?;
         Ok(Worker { shared, thread: Some(thread) })
@@ -133,6 +142,7 @@ impl Shared {
         DIRTY.set(dirty);
         if !lives {
             self.leave(device);
+            (self.on_dead)(device);
         }
     }
 

@@ -114,6 +114,25 @@ fn interfaces_change_and_vanish() {
 }
 
 #[test]
+fn an_internal_port_dies_with_the_namespace_it_moved_to() {
+    in_namespace("an_internal_port_dies", || {
+        let ports = Ports::start(1).unwrap();
+        let (tell, told) = mpsc::channel();
+        ports.on_event(move |event| tell.send(event).unwrap());
+        let br = ports.open_internal("br0").unwrap();
+        ports.attach(br.ifindex(), |_| ()).unwrap();
+        let host = Namespace::new();
+        host.adopt("br0");
+        let gone = Event::Removed { ifindex: br.ifindex() };
+        while let Ok(event) = told.recv_timeout(Duration::from_millis(200)) {
+            assert_ne!(event, gone, "moved only");
+        }
+        drop(host);
+        while told.recv_timeout(SOON).expect("removal") != gone {}
+    });
+}
+
+#[test]
 fn a_deleted_tap_does_not_keep_a_thread_busy() {
     if !is_alone("a_deleted_tap_does_not_keep_a_thread_busy") {
         return;

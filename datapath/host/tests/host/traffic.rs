@@ -94,6 +94,40 @@ fn statistics_are_the_switchs_view() {
 }
 
 #[test]
+fn udp_segments() {
+    use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
+    use std::net::UdpSocket;
+    in_namespace("udp_segments", || {
+        let (a, b) = (Namespace::beside("pa", 1), Namespace::beside("pb", 2));
+        let ports = Ports::start(1).unwrap();
+        let (pa, pb) = (netdev(&ports, "pa"), netdev(&ports, "pb"));
+        if !pa.features().uso {
+            return println!(
+                "skipped udp_segments: virtio_net_hdr knows no UDP segmentation before Linux 6.2"
+            );
+        }
+        connect(&ports, &pa, &pb);
+        a.ping("-c 1 10.9.9.2");
+        let receiver = b.run(|| UdpSocket::bind("10.9.9.2:4711")).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let sender = a.run(|| UdpSocket::bind("10.9.9.1:0")).unwrap();
+        setsockopt(&sender, UdpGsoSegment, &1000).unwrap();
+        let before = pa.stats().unwrap().rx_packets;
+        let sent: Vec<u8> = (0..9500u32).map(|n| (n / 500) as u8).collect();
+        sender.send_to(&sent, "10.9.9.2:4711").unwrap();
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            let mut datagram = [0; 2000];
+            let len = receiver.recv(&mut datagram).expect("a datagram");
+            assert_eq!(len, 1000.min(sent.len() - got.len()));
+            got.extend_from_slice(&datagram[..len]);
+        }
+        assert_eq!(got, sent);
+        assert!(pa.stats().unwrap().rx_packets - before < 5, "it was cut before it came to us");
+    });
+}
+
+#[test]
 fn tagged_frames() {
     in_namespace("tagged_frames", || {
         let (a, b) = (Namespace::beside("pa", 1), Namespace::beside("pb", 2));
