@@ -1,4 +1,36 @@
 //! The Open vSwitch datapath, without netlink and without a kernel.
+//!
+//! ```text
+//!              ┌──────────────────────────── Upcall: the layer above (genl-ovs) ──┐
+//!              │ miss, USERSPACE                                    put_flow, execute
+//!              │                                                                  ▼
+//! Port ─► receive ─► extract ─► Table::lookup ─► Flow ─► Actions ─► deliver ─► Port::send
+//!   ▲        Packet     FlowKey      masks         stats    │  ▲       csum, gso      │
+//!   │                     ▲                                 │  └ set, resize          │
+//!   │                     └──────── RECIRC ─────────────────┘                         │
+//!   └───────────────────── implemented by a platform: AF_PACKET, TAP, ifnet ──────────┘
+//! ```
+//!
+//! - [`key`], [`mask`], [`extract`]: what is known of a packet, and which of it counts.
+//! - `table`, [`flow`]: tuple space search; flows, their names, their statistics.
+//! - [`action`]: lists of actions, and how they change packets.
+//! - [`datapath`]: ports and flows together; what everybody else calls.
+//! - [`packet`], [`port`], [`upcall`]: what a platform, a device and the layer above implement.
+//! - [`offload`], [`csum`], [`gso`]: checksums and segments that the hardware was to make.
+//!
+//! # Readers and writers
+//! A packet is handled in one read-side critical section ([`pfnl_platform::Platform::enter`]), without a lock. Everything
+//! readers follow hangs on an [`pfnl_platform::RcuCell`]; a writer builds the new before it takes the old away, so a
+//! failure (`ENOMEM`) leaves things as they were.
+//!
+//! Lock order: the layer above's lock (one request at a time; may sleep) → the datapath's writer lock (must not sleep) →
+//! none. [`port::Port::send`] and [`Upcall::upcall`] are called with no lock held and inside a section; they may take
+//! locks of their own (a queue), never the datapath's. The layer above must not hold a lock that its `upcall` takes while
+//! it calls a writer.
+//!
+//! # Not here yet
+//! Tunnels, connection tracking, meters, NSH, an exact-match cache: their fields have a place in [`FlowKey`], their actions
+//! get a variant when they are executed.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

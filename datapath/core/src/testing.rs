@@ -276,9 +276,9 @@ impl Sink {
     }
 }
 
-impl Port<VecPacket> for Sink {
-    fn send(&self, packet: VecPacket) {
-        self.sent.lock().unwrap().push((packet.bytes().to_vec(), *packet.offload()));
+impl<Pk: Packet> Port<Pk> for Sink {
+    fn send(&self, packet: Pk) {
+        self.sent.lock().unwrap().push((bytes_of(&packet), *packet.offload()));
     }
 
     fn name(&self) -> PortName {
@@ -327,14 +327,20 @@ impl Default for Above {
     }
 }
 
-impl Upcall<User, VecPacket> for Above {
+fn bytes_of<Pk: Packet>(packet: &Pk) -> Vec<u8> {
+    let mut bytes = alloc::vec![0; packet.len()];
+    packet.copy_out(0, &mut bytes).unwrap();
+    bytes
+}
+
+impl<Pk: Packet> Upcall<User, Pk> for Above {
     fn upcall(
         &self,
-        _datapath: &Dp,
+        _datapath: &Datapath<User, Pk, Above>,
         section: &<User as Platform>::Guard,
-        request: &Request<'_, User, VecPacket>,
+        request: &Request<'_, User, Pk>,
         key: &FlowKey,
-        packet: &VecPacket,
+        packet: &Pk,
     ) -> Result<()> {
         let mut ups = self.ups.lock().unwrap();
         if ups.len() >= self.room {
@@ -354,7 +360,7 @@ impl Upcall<User, VecPacket> for Above {
             actions: actions.map(<[u8]>::to_vec),
             keep: request.keep,
             key: key.clone(),
-            packet: packet.bytes().to_vec(),
+            packet: bytes_of(packet),
             offload: *packet.offload(),
         });
         Ok(())
@@ -365,6 +371,11 @@ pub type Dp = Datapath<User, VecPacket, Above>;
 
 /// A datapath with ports 1, 2 and 3.
 pub fn datapath() -> (Dp, [Sink; 3]) {
+    datapath_of()
+}
+
+/// The same for any kind of packet.
+pub fn datapath_of<Pk: Packet>() -> (Datapath<User, Pk, Above>, [Sink; 3]) {
     let dp = Datapath::try_new(Above::default()).unwrap();
     let sinks = ["one", "two", "three"].map(Sink::new);
     for sink in &sinks {
@@ -395,4 +406,66 @@ pub fn key_of(packet: &VecPacket) -> FlowKey {
     let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
     crate::extract::extract(&mut packet.try_clone().unwrap(), &mut key).unwrap();
     key
+}
+
+/// A packet of which, as of an mbuf chain, only so much is contiguous as was asked for, and one byte.
+pub struct Chain {
+    all: VecPacket,
+    visible: usize,
+}
+
+impl Packet for Chain {
+    fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.all.bytes()[..self.visible.min(self.all.len())]
+    }
+
+    fn pull(&mut self, n: usize) -> Result<()> {
+        self.all.pull(n)?;
+        self.visible = self.visible.max(n);
+        Ok(())
+    }
+
+    fn head_mut(&mut self, n: usize) -> Result<&mut [u8]> {
+        self.pull(n)?;
+        self.all.head_mut(n)
+    }
+
+    /// As m_prepend: what is pushed may be alone in front.
+    fn push_front(&mut self, n: usize) -> Result<()> {
+        self.visible = n;
+        self.all.push_front(n)
+    }
+
+    fn pop_front(&mut self, n: usize) -> Result<()> {
+        self.visible = self.visible.saturating_sub(n).max(1);
+        self.all.pop_front(n)
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.all.truncate(len);
+    }
+
+    fn try_clone(&self) -> Result<Chain> {
+        Ok(Chain { all: self.all.try_clone()?, visible: 1 })
+    }
+
+    fn copy_out(&self, offset: usize, out: &mut [u8]) -> Result<()> {
+        self.all.copy_out(offset, out)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Chain> {
+        Ok(Chain { all: VecPacket::from_bytes(bytes)?, visible: 1 })
+    }
+
+    fn offload(&self) -> &Offload {
+        self.all.offload()
+    }
+
+    fn offload_mut(&mut self) -> &mut Offload {
+        self.all.offload_mut()
+    }
 }

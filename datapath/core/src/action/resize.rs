@@ -106,16 +106,24 @@ fn insert<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<&mut
     frame.packet.pull(at)?;
     frame.packet.push_front(n)?;
     frame.moved();
-    let end = at.saturating_add(n);
-    let head = frame.packet.head_mut(end)?;
-    head.copy_within(n..end, 0);
+    let head = frame.packet.head_mut(at.saturating_add(n))?;
+    shift(head, n, 0, at)?;
     Ok(head)
 }
 
 /// Takes away the `n` bytes at `at`.
 fn remove<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<()> {
-    frame.packet.head_mut(at.saturating_add(n))?.copy_within(0..at, n);
+    shift(frame.packet.head_mut(at.saturating_add(n))?, 0, n, at)?;
     frame.packet.pop_front(n)?;
     frame.moved();
+    Ok(())
+}
+
+/// Moves `len` bytes; what does not fit into the head is refused.
+fn shift(head: &mut [u8], from: usize, to: usize, len: usize) -> Result<()> {
+    if from.max(to).checked_add(len).is_none_or(|end| end > head.len()) {
+        return Err(Errno::EINVAL);
+    }
+    head.copy_within(from..from.saturating_add(len), to);
     Ok(())
 }

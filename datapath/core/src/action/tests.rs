@@ -136,6 +136,29 @@ proptest! {
         prop_assert_eq!(bytes.len(), spec.bytes().len());
     }
 
+    /// A packet in pieces fares as one in one piece.
+    #[test]
+    fn buffers_in_pieces_are_no_different(spec in any_spec(), sets in any_sets(), partial: bool, plain: bool) {
+        // Tags are parsed two deep, and one is pushed.
+        prop_assume!(spec.tags.len() < 2);
+        let list = || -> Vec<Action> {
+            let sets = sets.iter().filter_map(|&(kind, value, mask)| set_of(&spec, kind, value, mask));
+            let push = Action::PushMpls { lse: Be32::new(0x1140), ethertype: be16(0x8847), whole_frame: false };
+            let inner = be16(if spec.v6 { 0x86dd } else { 0x800 });
+            let mut list = vec![Action::PushVlan { tpid: be16(0x8100), tci: be16(0x1004) }, Action::Output(1)];
+            list.extend([push, Action::Output(2), Action::PopMpls { ethertype: inner }, Action::PopVlan]);
+            list.extend(sets.map(Action::Set));
+            list.extend([Action::Output(3), Action::Userspace(Box::default())]);
+            list
+        };
+        let whole = if partial { spec.partial() } else { spec.packet() };
+        let mut chain = Chain::from_bytes(whole.bytes()).unwrap();
+        *chain.offload_mut() = *whole.offload();
+        let a = outcome(whole, list(), plain);
+        let b = outcome(chain, list(), plain);
+        prop_assert_eq!(a, b);
+    }
+
     #[test]
     fn tags_pushed_and_popped_leave_nothing(spec in any_spec(), tci: u16, partial: bool) {
         let (dp, [one, two, _]) = datapath();
@@ -172,6 +195,42 @@ proptest! {
         prop_assert_eq!((key.eth_type.get(), key.mpls_labels, key.mpls[0].get()), (0x8847, 1, label | 0x100));
         prop_assert_eq!(two.take_one(), spec.bytes());
     }
+}
+
+/// All that comes out of a datapath, with and without hardware checksums.
+fn outcome<Pk: Packet>(packet: Pk, list: Vec<Action>, plain: bool) -> (Vec<Sent>, Vec<Up>) {
+    let (dp, sinks) = datapath_of::<Pk>();
+    if plain {
+        dp.remove_port(3).unwrap();
+        dp.add_port(Some(3), Box::new(Sink { features: Features::default(), ..sinks[2].clone() }), &[])
+            .unwrap();
+    }
+    let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+    dp.execute(packet, &mut key, &Actions::try_new(list, Vec::new()).unwrap()).unwrap();
+    let sent: Vec<Sent> = sinks.iter().map(Sink::take).collect();
+    assert!(sent.iter().all(|sent| sent.len() == 1));
+    (sent, dp.upper().take())
+}
+
+#[test]
+fn a_chain_is_cut_as_a_vector_is() {
+    let (_, packet) = large(true, vec![(0x8100, 7)]);
+    let mut chain = Chain::from_bytes(packet.bytes()).unwrap();
+    *chain.offload_mut() = *packet.offload();
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    gso::segment(&packet, MAC_ETHERNET, &mut |segment| {
+        a.push(segment.bytes().to_vec());
+        Ok(())
+    })
+    .unwrap();
+    gso::segment(&chain, MAC_ETHERNET, &mut |segment: Chain| {
+        let mut bytes = vec![0; segment.len()];
+        segment.copy_out(0, &mut bytes).unwrap();
+        b.push(bytes);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((a.len(), a), (4, b));
 }
 
 #[test]
