@@ -6,8 +6,6 @@ use pfnl_wire::{Page, Request, Wait, send_raw};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// How often a slot is looked at before sleeping on it.
-const SPINS: u32 = 200;
 /// How long to sleep before looking whether the host is still there.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Vectors that need no allocation.
@@ -82,7 +80,7 @@ unsafe fn deliver(fd: c_int, vectors: &[iovec]) -> Result<(), Errno> {
 fn finish(fd: c_int, page: &Page, slot: usize, tag: u32) -> Result<usize, Errno> {
     let mut gone = false;
     loop {
-        match page.wait(slot, tag, SPINS, if gone { Duration::ZERO } else { PATIENCE }) {
+        match page.wait(slot, tag, if gone { Duration::ZERO } else { PATIENCE }) {
             Wait::Done(0, length) => return Ok(length),
             Wait::Done(errno, _) => return Err(errno.checked_neg().unwrap_or(libc::EPROTO)),
             // It may have completed the slot and then gone: looked at once more.

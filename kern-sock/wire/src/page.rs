@@ -9,7 +9,6 @@
 //!
 //! The tag makes a completion that comes late, for a client that died and whose slot was taken over, miss.
 
-use std::hint::spin_loop;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 use std::time::Duration;
 
@@ -200,15 +199,10 @@ impl Page {
         }
     }
 
-    /// Waits for a claimed slot: looks `spins` times, then sleeps until woken or for at most `patience`.
-    pub fn wait(&self, index: usize, tag: u32, spins: u32, patience: Duration) -> Wait {
+    /// Waits for a claimed slot: sleeps until woken, or for at most `patience`. It does not spin: the host may need
+    /// this very processor.
+    pub fn wait(&self, index: usize, tag: u32, patience: Duration) -> Wait {
         let Some(slot) = self.slots.get(index) else { return Wait::Late };
-        for _ in 0..spins {
-            if slot.state.load(Relaxed) == (tag << 2 | DONE) {
-                break;
-            }
-            spin_loop();
-        }
         // Failing means that it is done, or that we have slept before.
         let _ = slot.state.compare_exchange(tag << 2 | WAIT, tag << 2 | SLEEP, Relaxed, Relaxed);
         if slot.state.load(Relaxed) == (tag << 2 | SLEEP) {
@@ -274,9 +268,9 @@ mod tests {
     fn an_operation_travels_through_a_slot() {
         let (page, _) = Mapping::create().unwrap();
         let (index, tag) = page.claim(1).unwrap();
-        assert_eq!(page.wait(index, tag, 0, SHORT), Wait::Late);
+        assert_eq!(page.wait(index, tag, SHORT), Wait::Late);
         page.complete(index as u32, tag, -22, b"seven b");
-        assert_eq!(page.wait(index, tag, 0, SHORT), Wait::Done(-22, 7));
+        assert_eq!(page.wait(index, tag, SHORT), Wait::Done(-22, 7));
         let mut out = [0; 7];
         page.output(index, &mut out);
         assert_eq!(&out, b"seven b");
@@ -293,11 +287,11 @@ mod tests {
         let (again, newer) = page.claim(8).unwrap();
         assert_eq!(index, again);
         page.complete(index as u32, tag, 0, &[]);
-        assert_eq!(page.wait(index, newer, 0, SHORT), Wait::Late);
+        assert_eq!(page.wait(index, newer, SHORT), Wait::Late);
         page.complete(99, newer, 0, &[]);
         page.release(index, tag);
         page.complete(index as u32, newer, 0, &[]);
-        assert_eq!(page.wait(index, newer, 0, SHORT), Wait::Done(0, 0));
+        assert_eq!(page.wait(index, newer, SHORT), Wait::Done(0, 0));
     }
 
     #[test]
@@ -310,9 +304,9 @@ mod tests {
             host.complete(index as u32, tag, 5, &[9; OUT + 100]);
         });
         let start = std::time::Instant::now();
-        while page.wait(index, tag, 0, Duration::from_secs(10)) == Wait::Late {}
+        while page.wait(index, tag, Duration::from_secs(10)) == Wait::Late {}
         assert!(start.elapsed() < Duration::from_secs(5));
-        assert_eq!(page.wait(index, tag, 0, SHORT), Wait::Done(5, OUT));
+        assert_eq!(page.wait(index, tag, SHORT), Wait::Done(5, OUT));
         waker.join().unwrap();
     }
 
