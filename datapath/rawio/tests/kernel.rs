@@ -175,7 +175,13 @@ fn sockets_on_interfaces_down_or_gone() {
 #[test]
 fn a_tap_lives_as_long_as_its_descriptor() {
     in_namespace("tap", || {
-        let tap = Tap::create("pfnl-tap").unwrap();
+        let tap = match Tap::create("pfnl-tap") {
+            Ok(tap) => tap,
+            Err(error) if matches!(error.raw_os_error(), Some(1 | 2 | 13)) => {
+                return println!("skipped a_tap_lives_as_long_as_its_descriptor: {error}");
+            }
+            Err(error) => panic!("{error}"),
+        };
         let mut links = Links::open().unwrap();
         let link = links.by_name("pfnl-tap").unwrap();
         assert_eq!((link.kind.as_str(), link.mtu, link.is_up()), ("tun", 1500, false));

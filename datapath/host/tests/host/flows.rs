@@ -1,6 +1,6 @@
 //! A real datapath between ports: flows decide, misses go up, tags are pushed and popped.
 
-use crate::net::{Namespace, in_namespace, sh, wait_for};
+use crate::net::{Namespace, find_frame, in_namespace, sh, wait_for};
 use pfnl_datapath::action::{Action, Actions};
 use pfnl_datapath::key::{Be16, FlowKey, MAC_ETHERNET};
 use pfnl_datapath::upcall::{Request, Upcall};
@@ -8,7 +8,6 @@ use pfnl_datapath::{Datapath, FlowName, Packet};
 use pfnl_datapath_host::{Frame, Inlet, Ports};
 use pfnl_platform::{Result, Shared, User};
 use std::collections::HashMap;
-use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 /// Counts what goes up by port and type, and how long the longest was.
@@ -127,15 +126,6 @@ fn flows_forward_and_misses_go_up() {
     });
 }
 
-/// Frames that arrive in a namespace, as tcpdump prints them.
-fn tcpdump(namespace: &Namespace, count: usize, filter: &str) -> Child {
-    let command = format!("exec timeout 5 tcpdump -i eth0 -Q in -nne -c {count} {filter} 2>/dev/null");
-    let child = namespace.command(&command).stdout(Stdio::piped()).spawn().unwrap();
-    namespace.sh("for i in $(seq 100); do grep -q . /proc/net/packet && \
-                  [ $(wc -l </proc/net/packet) -gt 1 ] && exit; sleep 0.02; done; exit 1");
-    child
-}
-
 #[test]
 fn tags_are_pushed_and_popped() {
     in_namespace("tags", || {
@@ -148,9 +138,9 @@ fn tags_are_pushed_and_popped() {
         }
         bench.a.ping("-c 5 -i 0.02 10.9.9.2");
         println!("TCP, pushed and popped: {:.2} Gbit/s", bench.a.iperf3(&bench.b, "-c 10.9.9.2", 1));
-        let dump = tcpdump(&bench.b, 1, "vlan 42");
+        let tap = bench.b.tap();
         bench.a.sh("ping -q -c 1 -W 0.2 fd09::2 || true");
-        let printed = String::from_utf8(dump.wait_with_output().unwrap().stdout).unwrap();
-        assert!(printed.contains("vlan 42, p 3, ethertype IPv6"), "{printed:?}");
+        let tagged = find_frame(&tap, |frame| frame[12..14] == [0x81, 0]).expect("a tagged frame");
+        assert_eq!(tagged[14..18], [0x60, 42, 0x86, 0xdd]);
     });
 }

@@ -2,6 +2,7 @@
 //! is gone whatever becomes of the test.
 
 use nix::sched::{CloneFlags, setns, unshare};
+use pfnl_rawio::{Links, PacketOptions, PacketSocket, Received, Tap};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +16,31 @@ pub fn in_namespace(name: &'static str, test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// The first frame received that `is_it`, if it comes soon.
+pub fn find_frame(tap: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let (mut buffer, mut got) = (vec![0; 70_000], [Received::default()]);
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        match tap.recv(&mut [&mut buffer], &mut got) {
+            Ok(_) if is_it(&buffer[got[0].start..][..got[0].len]) => {
+                return Some(buffer[got[0].start..][..got[0].len].to_vec());
+            }
+            Ok(_) => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    None
+}
+
+/// Whether TAP interfaces may be made here; says so if not.
+pub fn has_taps(name: &str) -> bool {
+    let probe = Tap::create("pfnl-probe");
+    if let Err(error) = &probe {
+        println!("skipped {name}: no TAP interface: {error}");
+    }
+    probe.is_ok()
 }
 
 /// Runs a command in the calling thread's namespace, which must succeed.
@@ -100,6 +126,14 @@ impl Namespace {
         };
         std::thread::scope(|scope| scope.spawn(inside).join())
             .unwrap_or_else(|p| std::panic::resume_unwind(p))
+    }
+
+    /// A socket on the namespace's `eth0`.
+    pub fn tap(&self) -> PacketSocket {
+        self.run(|| {
+            let link = Links::open().unwrap().by_name("eth0").unwrap();
+            PacketSocket::open(link.ifindex, PacketOptions { bypass_qdisc: true, promiscuous: true }).unwrap()
+        })
     }
 
     /// Pings, all of which must be answered.

@@ -1,11 +1,11 @@
 //! Real traffic through ports: namespaces on both sides, and a cross-connect between the ports in place of flows.
 
-use crate::net::{Namespace, in_namespace, sh};
+use crate::net::{Namespace, find_frame, has_taps, in_namespace, sh};
 use pfnl_datapath::port::Port;
 use pfnl_datapath_host::{Frame, Ports};
-use pfnl_rawio::{Links, PacketOptions, PacketSocket, Received, VnetHeader};
+use pfnl_rawio::VnetHeader;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Lets what one port receives go out of the other, both ways.
 fn connect(ports: &Ports, a: &Arc<dyn Port<Frame>>, b: &Arc<dyn Port<Frame>>) {
@@ -43,6 +43,9 @@ fn netdev_to_netdev() {
 #[test]
 fn internal_to_netdev() {
     in_namespace("internal_to_netdev", || {
+        if !has_taps("internal_to_netdev") {
+            return;
+        }
         let peer = Namespace::beside("pa", 1);
         let ports = Ports::start(2).unwrap();
         let pa = netdev(&ports, "pa");
@@ -70,6 +73,9 @@ fn internal_to_netdev() {
 #[test]
 fn statistics_are_the_switchs_view() {
     in_namespace("statistics", || {
+        if !has_taps("statistics") {
+            return;
+        }
         let peer = Namespace::beside("pa", 1);
         let ports = Ports::start(1).unwrap();
         let pa = netdev(&ports, "pa");
@@ -133,28 +139,12 @@ fn tagged_frames() {
         let (a, b) = (Namespace::beside("pa", 1), Namespace::beside("pb", 2));
         let ports = Ports::start(1).unwrap();
         connect(&ports, &netdev(&ports, "pa"), &netdev(&ports, "pb"));
-        let open = || {
-            let link = Links::open().unwrap().by_name("eth0").unwrap();
-            PacketSocket::open(link.ifindex, PacketOptions { bypass_qdisc: true, promiscuous: true }).unwrap()
-        };
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         frame.extend([0x88, 0xa8, 0, 9, 0x81, 0, 0x60, 7, 0x88, 0xb5]);
         frame.extend([0x5a; 100]);
-        b.run(|| {
-            let socket = open();
-            assert_eq!(a.run(|| open().send(&[VnetHeader::default()], &[&frame])).unwrap(), 1);
-            let (mut buffer, mut got) = (vec![0; 2000], [Received::default()]);
-            let end = Instant::now() + Duration::from_secs(2);
-            loop {
-                assert!(Instant::now() < end, "the frame did not come");
-                if socket.recv(&mut [&mut buffer], &mut got).is_ok() {
-                    let bytes = &buffer[got[0].start..][..got[0].len];
-                    if bytes[..12] == frame[..12] {
-                        break assert_eq!(bytes, frame);
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
+        let (from, to) = (a.tap(), b.tap());
+        assert_eq!(from.send(&[VnetHeader::default()], &[&frame]).unwrap(), 1);
+        let came = find_frame(&to, |came| came[..12] == frame[..12]).expect("the frame");
+        assert_eq!(came, frame);
     });
 }
