@@ -18,6 +18,8 @@ mod ones;
 mod parse;
 mod put;
 mod rules;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tunnel;
 mod vlan;
 
