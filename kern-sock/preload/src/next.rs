@@ -22,20 +22,25 @@ fn resolve(cache: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
 }
 
 macro_rules! next {
-    ($($name:ident($($arg:ident: $type:ty),* $(, ...$last:ident)?) -> $result:ty;)*) => { $(
+    ($($name:ident($($arg:ident: $type:ty),* $(, ...$last:ident)?) -> $result:ty;)*) => {
+        /// Finds them all, so that nothing is looked up where dlsym(3) must not be called: in a signal handler, or
+        /// between fork and exec. A function that is used before is found by itself.
+        pub fn find_all() {
+            $(resolve(&cache::$name, symbol!($name));)*
+        }
+
+        #[allow(non_upper_case_globals, reason = "named after the functions")]
+        mod cache {
+            use super::{AtomicPtr, c_void, null_mut};
+            $(pub static $name: AtomicPtr<c_void> = AtomicPtr::new(null_mut());)*
+        }
+        $(
         /// libc's own.
         ///
         /// # Safety
         /// As the C function.
         pub unsafe fn $name($($arg: $type,)* $($last: *mut c_void)?) -> $result {
-            static CACHE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
-            let name = const {
-                match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-                    Ok(name) => name,
-                    Err(_) => panic!("an identifier holds no NUL"),
-                }
-            };
-            let function = resolve(&CACHE, name);
+            let function = resolve(&cache::$name, symbol!($name));
             if function.is_null() {
                 return crate::fail(libc::ENOSYS) as $result;
             }
@@ -46,6 +51,17 @@ macro_rules! next {
             }
         }
     )* };
+}
+
+macro_rules! symbol {
+    ($name:ident) => {
+        const {
+            match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => panic!("an identifier holds no NUL"),
+            }
+        }
+    };
 }
 
 macro_rules! prototype {

@@ -1,9 +1,9 @@
 //! socket(2), and joining a socket whose descriptor came from elsewhere: through exec, or in an SCM_RIGHTS message.
 
 use crate::table::{self, Pin};
-use crate::{Errno, debug};
+use crate::{Errno, debug, next};
 use libc::{c_int, sockaddr_un, socklen_t};
-use pfnl_wire::{ANSWER, Answer, Kind, Mapping, Request, VERSION, recv, send, syscall};
+use pfnl_wire::{ANSWER, Answer, Kind, Mapping, Request, VERSION, recv, send, set_buffer, syscall};
 use std::io;
 use std::mem::{offset_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// How long a host may take to welcome us.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the connection holds of ours, if the system allows as much.
+const SEND_BUFFER: i32 = 1 << 19;
 
 /// The host's address; `None` if nothing names one or its path is too long.
 fn host() -> Option<&'static (sockaddr_un, socklen_t)> {
@@ -40,6 +43,7 @@ fn host() -> Option<&'static (sockaddr_un, socklen_t)> {
 
 extern "C" fn start() {
     table::note_process();
+    next::find_all();
     host();
     // SAFETY: the handler is of this library, which is never unloaded before the process ends.
     unsafe { libc::pthread_atfork(None, None, Some(fork_child)) };
@@ -64,6 +68,8 @@ pub fn open(kind: c_int, protocol: c_int) -> Result<c_int, Errno> {
         libc::ECONNREFUSED
     })?;
     let socket = new(libc::SOCK_SEQPACKET).map_err(errno_of)?;
+    // For messages up to the send buffer that the family gives, with our head before them.
+    set_buffer(socket.as_fd(), SEND_BUFFER).map_err(errno_of)?;
     // SAFETY: the address lives through the call and is as long as stated.
     while let Err(error) = syscall(unsafe {
         libc::syscall(libc::SYS_connect, socket.as_raw_fd(), std::ptr::from_ref(address), *length)
@@ -143,12 +149,15 @@ fn ask(
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
             Some(libc::EAGAIN) => drop(wait(socket, libc::POLLOUT)),
+            // It may have refused us before we asked, and left its reason.
+            Some(libc::EPIPE | libc::ECONNRESET) => break,
             _ => return Err(refused("is gone")),
         }
     }
     drop(rights); // so that the host's end is the only one, and its death an end of file
     let mut answer = [0; ANSWER];
     let start = Instant::now();
+    let mut reset = false;
     let received = loop {
         match recv(answers, &mut answer, &mut [], false) {
             Ok(received) => break received,
@@ -158,6 +167,8 @@ fn ask(
                 }
                 wait(answers, libc::POLLIN);
             }
+            // Told once, before what is there to be read.
+            Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) && !reset => reset = true,
             Err(_) => return Err(refused("is gone")),
         }
     };

@@ -5,6 +5,7 @@ use crate::call::call;
 use crate::table::Pin;
 use libc::{c_int, c_void, iovec, msghdr, sockaddr_nl, socklen_t};
 use pfnl_wire::{Kind, Request};
+use std::time::{Duration, Instant};
 
 /// Sends one message; the checks that come before the message is looked at are in Linux's order.
 ///
@@ -29,8 +30,55 @@ pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) 
     let destination = unsafe { destination(message)? };
     let (named, pid, groups) = destination.map_or((0, 0, 0), |(pid, groups)| (1, pid, groups));
     let request = Request { a: named, b: pid, c: groups, ..Request::new(Kind::Send) };
-    // SAFETY: the caller's word.
-    unsafe { call(fd, socket, request, vectors, &mut []) }.map(|_| length)
+    let mut patience = None;
+    loop {
+        // SAFETY: the caller's word.
+        match unsafe { call(fd, socket, request, vectors, &mut []) } {
+            // Another socket's queue is full. Linux waits for room there.
+            Err(libc::EAGAIN) if flags & libc::MSG_DONTWAIT == 0 => {
+                patience.get_or_insert_with(|| Patience::of(fd)).pause()?;
+            }
+            result => return result.map(|_| length),
+        }
+    }
+}
+
+/// How long a sender waits (O_NONBLOCK, SO_SNDTIMEO).
+struct Patience {
+    end: Option<Instant>,
+}
+
+impl Patience {
+    fn of(fd: c_int) -> Patience {
+        // SAFETY: no memory is involved.
+        let flags = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) };
+        if flags & i64::from(libc::O_NONBLOCK) != 0 {
+            return Patience { end: Some(Instant::now()) };
+        }
+        let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let mut length = size_of::<libc::timeval>() as socklen_t;
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_SNDTIMEO);
+        // SAFETY: the value and its length live through the call and state their true size.
+        unsafe {
+            libc::syscall(libc::SYS_getsockopt, fd, level, name, &raw mut time, &raw mut length);
+        }
+        let time = Duration::from_secs(time.tv_sec.cast_unsigned())
+            + Duration::from_micros(time.tv_usec.cast_unsigned());
+        Patience { end: (!time.is_zero()).then(|| Instant::now() + time) }
+    }
+
+    /// Waits a little.
+    fn pause(&self) -> Result<(), Errno> {
+        if self.end.is_some_and(|end| Instant::now() >= end) {
+            return Err(libc::EAGAIN);
+        }
+        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        // SAFETY: the time lives through the call; nothing is written.
+        match unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(libc::EINTR),
+        }
+    }
 }
 
 /// A message of one buffer, or with an address beside it.
@@ -107,9 +155,10 @@ unsafe fn check_credentials(message: &msghdr) -> Result<(), Errno> {
     unsafe {
         let mut cmsg = libc::CMSG_FIRSTHDR(message);
         while let Some(head) = cmsg.as_ref() {
-            if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_CREDENTIALS {
-                if head.cmsg_len < libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize {
-                    return Err(libc::EINVAL);
+            if head.cmsg_level == libc::SOL_SOCKET {
+                let size = libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize;
+                if head.cmsg_type != libc::SCM_CREDENTIALS || head.cmsg_len != size {
+                    return Err(libc::EINVAL); // no descriptors, for one
                 }
                 let named = libc::CMSG_DATA(cmsg).cast::<libc::ucred>().read_unaligned();
                 let true_user = named.uid == libc::getuid() || named.uid == libc::geteuid();

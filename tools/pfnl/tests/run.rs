@@ -20,8 +20,15 @@ fn words(bytes: &[u8]) -> String {
 }
 
 /// The roles that this program plays as somebody's client.
-const ROLES: &[(&str, fn())] =
-    &[("blocked", blocked), ("sends", sends), ("dumps", dumps), ("holds", holds), ("no_host", no_host)];
+const ROLES: &[(&str, fn())] = &[
+    ("blocked", blocked),
+    ("sends", sends),
+    ("dumps", dumps),
+    ("holds", holds),
+    ("no_host", no_host),
+    ("too_many", too_many),
+    ("without_descriptors", without_descriptors),
+];
 
 /// Starts `command` with this program in a role, and waits for its word.
 fn role(mut command: Command, name: &str) -> Child {
@@ -86,6 +93,51 @@ fn holds() {
 fn no_host() {
     assert_eq!(Socket::of(libc::SOCK_RAW, libc::NETLINK_GENERIC).unwrap_err(), libc::ECONNREFUSED);
     ready();
+}
+
+fn too_many() {
+    let mut sockets: Vec<_> = (0..5).map(|_| Socket::bound()).collect();
+    let open = || Socket::of(libc::SOCK_RAW, libc::NETLINK_GENERIC);
+    assert_eq!(open().unwrap_err(), libc::ENFILE);
+    sockets.pop();
+    until("there is room again", || open().is_ok());
+    ready();
+}
+
+fn without_descriptors() {
+    let mut sockets = Vec::new();
+    let errno = loop {
+        match Socket::of(libc::SOCK_RAW, libc::NETLINK_GENERIC) {
+            Ok(socket) => sockets.push(socket),
+            Err(errno) => break errno,
+        }
+        assert!(sockets.len() < 100);
+    };
+    assert!([libc::ECONNREFUSED, libc::EMFILE, libc::EIO].contains(&errno), "{errno}");
+    sockets[0].ask(1);
+    assert!(sockets[0].now().is_ok(), "the others go on");
+    sockets.truncate(2);
+    until("there is room again", || Socket::of(libc::SOCK_RAW, libc::NETLINK_GENERIC).is_ok());
+    ready();
+}
+
+#[test]
+fn limits_refuse_and_do_not_hang() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("host.sock");
+    let serve = |command: &mut Command| {
+        let child = command.arg("--socket").arg(&path).stderr(Stdio::null()).spawn().unwrap();
+        let host = Serve { child, path: path.clone() };
+        until("the host answers", || status(&path).is_some());
+        host
+    };
+    let host = serve(pfnl().args(["serve", "--max-sockets", "5"]));
+    assert!(role(host.run(), "too_many").wait().unwrap().success());
+    drop(host);
+    let program = pfnl().get_program().to_owned();
+    let script = "ulimit -n 40; exec \"$0\" serve \"$@\"";
+    let host = serve(Command::new("sh").args(["-c", script]).arg(program));
+    assert!(role(host.run(), "without_descriptors").wait().unwrap().success());
 }
 
 #[test]

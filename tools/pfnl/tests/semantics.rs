@@ -34,6 +34,8 @@ const CASES: &[(&str, fn())] = &[
     ("hundred_sockets", hundred_sockets),
     ("threads_share_a_socket", threads_share_a_socket),
     ("sockets_talk_to_each_other", sockets_talk_to_each_other),
+    ("more_than_the_connection_takes", more_than_the_connection_takes),
+    ("senders_wait_for_readers", senders_wait_for_readers),
     ("not_for_netlink", not_for_netlink),
     ("stale_descriptors", stale_descriptors),
     ("children_close_theirs", children_close_theirs),
@@ -425,6 +427,9 @@ fn send_errors() {
     assert_eq!(send(&address(0, 0), 8), Err(libc::EINVAL));
     assert_eq!(send(&address(0, 0), 12), Ok(request.len()));
     assert_eq!(socket.now().map(|block| heads(&block)), Ok(vec![(NLCTRL, 0, 1)]));
+    let longest = message(0, 0, 0, &vec![0; 212_992 - 32 - 16]);
+    assert_eq!(socket.send(&longest, 0), Ok(longest.len()));
+    assert_eq!(socket.send(&[&longest[..], &[0]].concat(), 0), Err(libc::EMSGSIZE));
     socket.set(SOL_SOCKET, libc::SO_SNDBUF, 8192).unwrap();
     let mut long = message(0, 0, 0, &[0; 16384 - 32 - 16]);
     assert_eq!(socket.send(&long, 0), Ok(long.len()));
@@ -432,6 +437,22 @@ fn send_errors() {
     assert_eq!(socket.send(&long, 0), Err(libc::EMSGSIZE));
     let nowhere = std::ptr::without_provenance(8);
     assert_eq!(checked(unsafe { libc::send(socket.fd(), nowhere, 100, 0) }), Err(libc::EFAULT));
+    // Control data: one's own credentials may come along, descriptors may not.
+    let me = unsafe { [libc::getpid().cast_unsigned(), libc::getuid(), libc::getgid()] };
+    let with_control = |control: &mut [u32]| {
+        let mut vector = libc::iovec { iov_base: request.as_ptr().cast_mut().cast(), iov_len: request.len() };
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        message.msg_iov = &raw mut vector;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(control);
+        checked(unsafe { libc::sendmsg(socket.fd(), &raw const message, 0) })
+    };
+    let credentials = libc::SCM_CREDENTIALS.cast_unsigned();
+    assert_eq!(with_control(&mut [28, 0, 1, credentials, me[0], me[1], me[2], 0]), Ok(request.len()));
+    assert!(socket.now().is_ok());
+    assert_eq!(with_control(&mut [24, 0, 1, credentials, me[0], me[1]]), Err(libc::EINVAL));
+    assert_eq!(with_control(&mut [20, 0, 1, libc::SCM_RIGHTS.cast_unsigned(), 0, 0]), Err(libc::EINVAL));
     // Two requests in two vectors, one unknown: each gets its answer.
     let unknown = message(999, REQUEST, 3, &[0; 4]);
     let parts = [request, unknown].map(|mut part| {
@@ -613,6 +634,51 @@ fn sockets_talk_to_each_other() {
     assert_eq!(c.send_to(&hello, b.name().0), Ok(hello.len()));
     assert_eq!(b.send(&hello, 0), Ok(hello.len()));
     assert_eq!(c.now(), Ok(hello));
+}
+
+/// Far more than a connection holds: what it does not take waits in the queue, and is there when it is read for.
+fn more_than_the_connection_takes() {
+    const COUNT: u32 = 6000;
+    let (sender, receiver) = (Socket::bound(), Socket::bound());
+    if receiver.set(SOL_SOCKET, libc::SO_RCVBUFFORCE, 16 << 20).is_err() {
+        return; // needs CAP_NET_ADMIN on the kernel's own
+    }
+    let portid = receiver.name().0;
+    for seq in 0..COUNT {
+        let message = message(100, 0, seq, &[7; 1000]);
+        assert_eq!(sender.send_to(&message, portid), Ok(message.len()));
+    }
+    for seq in 0..COUNT {
+        assert_eq!(heads(&receiver.now().unwrap()), [(100, 0, seq)]);
+    }
+    assert_eq!(receiver.now(), Err(libc::EAGAIN));
+}
+
+/// A sender waits for room in another's queue, if it may.
+fn senders_wait_for_readers() {
+    let (sender, receiver) = (Socket::bound(), Socket::bound());
+    receiver.set(SOL_SOCKET, libc::SO_RCVBUF, 4096).unwrap();
+    let portid = receiver.name().0;
+    let message = message(100, 0, 1, &[0; 500]);
+    let send = |flags: i32| {
+        let to = address(portid, 0);
+        let (bytes, to) = (message.as_ptr().cast(), (&raw const to).cast());
+        checked(unsafe { libc::sendto(sender.fd(), bytes, message.len(), flags, to, NL) })
+    };
+    let mut sent = 0;
+    while send(MSG_DONTWAIT).is_ok() {
+        sent += 1;
+    }
+    assert_eq!((errno(), (2..20).contains(&sent)), (libc::EAGAIN, true), "{sent}");
+    let reader = Socket(receiver.0.try_clone().unwrap());
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(60));
+        while reader.now().is_ok() {}
+    });
+    let start = Instant::now();
+    assert_eq!(send(0), Ok(message.len()));
+    assert!(start.elapsed() > Duration::from_millis(40));
+    thread.join().unwrap();
 }
 
 fn not_for_netlink() {
