@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -78,6 +79,16 @@ impl Running {
     /// The process id of what was started.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process ids of its children: what `pfnl run` runs.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn children(&self) -> Result<Vec<i32>> {
+        let id = self.id();
+        let list = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        list.split_whitespace().map(|id| Ok(id.parse()?)).collect()
     }
 
     /// Whether it still runs.

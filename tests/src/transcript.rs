@@ -8,6 +8,7 @@
 //! ! ovs-dpctl: add_dp (File exists)           a line of its stderr, without OVS's time stamps
 //! = 1                                         its exit status, when it is not 0
 //! $~ ovs-dpctl dump-flows dp0                 the lines of its stdout may come in any order
+//! - dpif_netlink|INFO|The kernel module …     before the first step: a line of stderr that pfnl adds, and may
 //! ```
 
 use crate::client::Outcome;
@@ -16,26 +17,35 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// One step.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Step {
+struct Step {
     /// The line it stands on.
-    pub line: usize,
+    line: usize,
     /// The command.
-    pub command: Vec<String>,
+    command: Vec<String>,
     /// Whether it only sets something up.
-    pub setup: bool,
+    setup: bool,
     /// Whether stdout's lines may come in any order.
-    pub any_order: bool,
+    any_order: bool,
     stdout: Vec<String>,
     stderr: Vec<String>,
     code: i32,
+}
+
+/// A transcript, read.
+#[derive(Debug, Default)]
+struct Transcript {
+    steps: Vec<Step>,
+    /// What pfnl says and Linux does not: known differences.
+    known: Vec<String>,
 }
 
 /// Reads a transcript.
 ///
 /// # Errors
 /// A line is none of the forms above.
-pub fn parse(text: &str) -> Result<Vec<Step>> {
-    let mut steps: Vec<Step> = Vec::new();
+fn parse(text: &str) -> Result<Transcript> {
+    let mut transcript = Transcript::default();
+    let steps = &mut transcript.steps;
     for (at, line) in text.lines().enumerate() {
         let line_no = at + 1;
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -48,6 +58,10 @@ pub fn parse(text: &str) -> Result<Vec<Step>> {
         if matches!(mark, "" | "#") {
             continue;
         }
+        if mark == "-" && steps.is_empty() {
+            transcript.known.push(rest.to_owned());
+            continue;
+        }
         let step =
             steps.last_mut().with_context(|| format!("line {line_no}: an answer without a command"))?;
         match mark {
@@ -57,7 +71,7 @@ pub fn parse(text: &str) -> Result<Vec<Step>> {
             _ => bail!("line {line_no}: {line}"),
         }
     }
-    Ok(steps)
+    Ok(transcript)
 }
 
 /// Plays a transcript: `run` runs a client. All differences come back in one message.
@@ -66,7 +80,8 @@ pub fn parse(text: &str) -> Result<Vec<Step>> {
 /// A set-up step fails, a client cannot be started, or something differs.
 pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Result<()> {
     let mut differences = Vec::new();
-    for step in parse(text)? {
+    let transcript = parse(text)?;
+    for step in &transcript.steps {
         let command: Vec<&str> = step.command.iter().map(String::as_str).collect();
         let (program, args) =
             command.split_first().with_context(|| format!("line {}: no command", step.line))?;
@@ -76,7 +91,7 @@ pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Resu
         }
         let outcome = run(&command)?;
         outcome.count();
-        if let Err(difference) = step.compare(&outcome) {
+        if let Err(difference) = step.compare(&outcome, &transcript.known) {
             differences.push(format!("line {}: `{}`: {difference}", step.line, outcome.line));
         }
     }
@@ -90,7 +105,7 @@ pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Resu
 }
 
 impl Step {
-    fn compare(&self, outcome: &Outcome) -> Result<()> {
+    fn compare(&self, outcome: &Outcome, known: &[String]) -> Result<()> {
         let mut problems = Vec::new();
         if outcome.code != Some(self.code) {
             problems.push(format!("exit status {:?}, Linux {}", outcome.code, self.code));
@@ -102,7 +117,9 @@ impl Step {
             want.sort_unstable();
         }
         problems.extend(differences("stdout", &want, &got));
-        let got: Vec<&str> = outcome.stderr.lines().map(without_time).collect();
+        let got =
+            outcome.stderr.lines().map(without_time).filter(|line| !known.iter().any(|known| known == line));
+        let got: Vec<&str> = got.collect();
         let want: Vec<&str> = self.stderr.iter().map(String::as_str).collect();
         problems.extend(differences("stderr", &want, &got));
         ensure!(problems.is_empty(), "{}", problems.join("\n  "));
@@ -164,14 +181,16 @@ mod tests {
 
     #[test]
     fn a_transcript_is_read() {
-        let steps = parse("# x\n% ip link\n$~ a b \"\"\n> out\n! err\n= 2\n").unwrap();
-        assert_eq!(steps.len(), 2);
+        let transcript = parse("- known\n# x\n% ip link\n$~ a b \"\"\n> out\n! err\n= 2\n").unwrap();
+        let steps = &transcript.steps;
+        assert_eq!((steps.len(), &transcript.known[..]), (2, &["known".to_owned()][..]));
         assert!(steps[0].setup);
         assert_eq!(steps[1].command, ["a", "b", ""]);
         assert_eq!((steps[1].code, steps[1].any_order), (2, true));
         assert_eq!((&steps[1].stdout[..], &steps[1].stderr[..]), (&["out".into()][..], &["err".into()][..]));
         assert!(parse("> early").is_err());
         assert!(parse("$ a\nwhat is this").is_err());
+        assert!(parse("$ a\n- too late").is_err());
     }
 
     #[test]

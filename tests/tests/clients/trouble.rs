@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
     ("trouble: a client without a host", no_host),
     ("trouble: a client is killed in the middle of a dump", client_killed_in_dump),
     ("trouble: the host ends while datapaths exist, their devices go", host_ends_with_datapaths),
-    ("trouble: no permission for TAP", no_permission),
+    ("trouble: no permission for TAP and AF_PACKET", no_permission),
 ];
 
 fn interface_vanishes() -> Result<()> {
@@ -89,9 +89,10 @@ fn client_killed_in_dump() -> Result<()> {
         let mut client = host.start(&["/usr/bin/python3", &script("stops.py"), "dp0"])?;
         sleep(Duration::from_millis(500));
         ensure!(client.is_running()?, "the client did not stop in its dump{}", client.finish(LIMIT)?.said());
-        let id = i32::try_from(client.id())?;
-        kill_process(Pid::from_raw(id).context("no process id")?, Signal::KILL)?;
-        let _ = client.finish(LIMIT)?;
+        for id in client.children()? {
+            kill_process(Pid::from_raw(id).context("no process id")?, Signal::KILL)?;
+        }
+        client.finish(Duration::from_secs(5))?.ends_with(128 + 9)?;
     }
     ensure!(host.is_running()?, "the host ended: {}", host.words());
     let dump = host.dpctl(&["dump-flows", "dp0"])?;
@@ -122,7 +123,18 @@ fn no_permission() -> Result<()> {
     if !sandbox::is_root() || quiet(nobody[0], &[&nobody[1..], &["true"]].concat()).is_err() {
         return skip("there is no other user here");
     }
+    let peer = Peer::new("left", "p1", "10.9.0.1")?;
     let prefix: Vec<String> = nobody.iter().map(|word| (*word).to_owned()).chain(run_privately()?).collect();
-    let outcome = client::run(&prefix, &["ovs-dpctl", "add-dp", "dp0"], LIMIT)?;
-    outcome.fails_with("ovs-dpctl: add_dp (Operation not permitted)")
+    let datapath = client::run(&prefix, &["ovs-dpctl", "add-dp", "dp0"], LIMIT)?;
+    datapath.succeeds()?;
+    ensure!(
+        datapath.stderr.contains("no TAP interface"),
+        "nothing said of the missing device:{}",
+        datapath.said()
+    );
+    let command = "ovs-dpctl add-dp dp0 2>/dev/null && ovs-dpctl add-if dp0 p1";
+    client::run(&prefix, &["sh", "-c", command], LIMIT)?
+        .fails_with("adding p1 to dp0 failed (Operation not permitted)")?;
+    drop(peer);
+    Ok(())
 }

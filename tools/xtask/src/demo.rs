@@ -17,8 +17,8 @@ const PINGS: u64 = 5;
 const FLOWS: [(&str, &str); 4] = [
     ("in_port(1),eth(),eth_type(0x0806),arp()", "2"),
     ("in_port(2),eth(),eth_type(0x0806),arp()", "1"),
-    ("in_port(1),eth(),eth_type(0x0800),ipv4(proto=1,frag=no)", "2"),
-    ("in_port(2),eth(),eth_type(0x0800),ipv4(proto=1,frag=no)", "1"),
+    ("in_port(1),eth(),eth_type(0x0800),ipv4(proto=1,frag=no),icmp()", "2"),
+    ("in_port(2),eth(),eth_type(0x0800),ipv4(proto=1,frag=no),icmp()", "1"),
 ];
 
 /// Builds, enters the sandbox, shows.
@@ -91,12 +91,14 @@ fn title(text: &str) {
 fn show(outcome: &Outcome) -> Result<String> {
     let quoted = outcome.line.replace("in_port", "'in_port").replace(") ", ")' ");
     println!("$ {quoted}");
-    print!("{}{}", outcome.stdout, outcome.stderr);
+    print!("{}", outcome.stdout);
+    // OVS tells at each start what the kernel supports; once would be enough.
+    outcome.stderr.lines().filter(|line| !line.contains("|INFO|")).for_each(|line| println!("{line}"));
     outcome.succeeds().map(str::to_owned)
 }
 
 fn ping(from: &Peer, to: &Peer) -> Result<()> {
-    println!("({} → {})", from.address, to.address);
+    println!("# in {}:", from.name);
     let count = PINGS.to_string();
     let command = ["ping", "-n", "-c", &count, "-i", "0.2", "-W", "2", &to.address];
     let said = show(&client::run(&from.enter(), &command, LIMIT)?)?;

@@ -27,13 +27,13 @@ def open_socket():
     return sock
 
 
-def send(sock, family, cmd, body=b'', flags=REQUEST | ACK):
-    payload = struct.pack('BBH', cmd, 1, 0) + body
+def send(sock, family, cmd, body=b'', flags=REQUEST | ACK, version=1):
+    payload = struct.pack('BBH', cmd, version, 0) + body
     sock.send(struct.pack('IHHII', 16 + len(payload), family, flags, 7, 0) + payload)
 
 
-def request(sock, family, cmd, body=b'', flags=REQUEST | ACK):
-    send(sock, family, cmd, body, flags)
+def request(sock, family, cmd, body=b'', flags=REQUEST | ACK, version=1):
+    send(sock, family, cmd, body, flags, version)
     answer = sock.recv(65536)
     if struct.unpack_from('H', answer, 4)[0] == 2:
         error = struct.unpack_from('i', answer, 16)[0]
