@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
         plays("datapaths", include_str!("linux-6.12/datapaths.txt"))
     }),
     ("dpctl: flows, as Linux 6.12", || plays("flows", include_str!("linux-6.12/flows.txt"))),
+    ("dpctl: more keys and actions, as Linux 6.12", || plays("more", include_str!("linux-6.12/more.txt"))),
     ("dpctl: refused flows, as Linux 6.12", || plays("refused", include_str!("linux-6.12/refused.txt"))),
     ("dpctl: two hosts know nothing of each other", two_hosts_are_apart),
     ("dpctl: many flows are dumped once each", many_flows),
