@@ -48,12 +48,8 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
     }
     // From here on signals are the program's, and do not end us before the directory is removed.
     let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?;
-    let directory = tempfile::Builder::new()
-        .prefix("pfnl-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir()
-        .context("no temporary directory")?;
-    let preload = without_separators(find_preload()?, &directory)?;
+    let mut private = Private(None);
+    let preload = without_separators(find_preload()?, &mut private)?;
     let (path, host) = match socket {
         Some(path) => {
             let path = std::path::absolute(path)?;
@@ -61,7 +57,7 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
             (path, None)
         }
         None => {
-            let path = directory.path().join("pfnl.sock");
+            let path = private.path()?.join("pfnl.sock");
             let host = PrivateHost::start(&path)?;
             (path, Some(host))
         }
@@ -83,8 +79,26 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
     if let Some(host) = host {
         host.end()?;
     }
-    directory.close().context("the temporary directory stays")?;
+    private.close()?;
     Ok(ExitCode::from(exit_code(status)))
+}
+
+/// A directory for nobody else, made when it is needed and removed at the end.
+struct Private(Option<TempDir>);
+
+impl Private {
+    fn path(&mut self) -> Result<&Path> {
+        if self.0.is_none() {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix("pfnl-").permissions(Permissions::from_mode(0o700));
+            self.0 = Some(builder.tempdir().context("no temporary directory")?);
+        }
+        self.0.as_ref().map(TempDir::path).context("no temporary directory")
+    }
+
+    fn close(self) -> Result<()> {
+        self.0.map_or(Ok(()), TempDir::close).context("the temporary directory stays")
+    }
 }
 
 /// A host in a thread of this process. Dropping it without [`PrivateHost::end`] only tells it to stop.
@@ -178,12 +192,12 @@ fn find_preload() -> Result<PathBuf> {
 }
 
 /// ld.so(8) separates the libraries of LD_PRELOAD by spaces and colons, and has no way to quote them.
-fn without_separators(path: PathBuf, directory: &TempDir) -> Result<PathBuf> {
+fn without_separators(path: PathBuf, private: &mut Private) -> Result<PathBuf> {
     let separated = |path: &Path| path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b' ' | b':'));
     if !separated(&path) {
         return Ok(path);
     }
-    let link = directory.path().join(PRELOAD);
+    let link = private.path()?.join(PRELOAD);
     if separated(&link) {
         bail!("{}: LD_PRELOAD takes no path with a space or a colon", link.display());
     }
@@ -217,10 +231,14 @@ mod tests {
 
     #[test]
     fn paths_that_ld_so_would_split_get_a_link() {
-        let directory = tempfile::tempdir().unwrap();
-        let link = without_separators("/a b/lib.so".into(), &directory).unwrap();
-        assert_eq!(link, directory.path().join(PRELOAD));
+        let mut private = Private(None);
+        assert_eq!(without_separators("/a/lib.so".into(), &mut private).unwrap(), Path::new("/a/lib.so"));
+        assert!(private.0.is_none());
+        let link = without_separators("/a b/lib.so".into(), &mut private).unwrap();
+        assert_eq!(link.parent(), Some(private.path().unwrap()));
         assert_eq!(link.read_link().unwrap(), Path::new("/a b/lib.so"));
-        assert_eq!(without_separators("/a/lib.so".into(), &directory).unwrap(), Path::new("/a/lib.so"));
+        let directory = private.path().unwrap().to_owned();
+        private.close().unwrap();
+        assert!(!directory.exists());
     }
 }
