@@ -29,6 +29,7 @@ impl<P: Platform> Ctrl<P> {
                 level: Level::Liberal,
                 run: Some(find),
                 dump: Some(|ctrl, _| Ok(try_box(Families { domain: ctrl.domain.clone(), next: 0 })?)),
+                dump_validated: true,
             },
             Op {
                 cmd: cmd::GETPOLICY,
@@ -37,6 +38,7 @@ impl<P: Platform> Ctrl<P> {
                 level: Level::Strict,
                 run: None,
                 dump: Some(policies),
+                dump_validated: true,
             },
         ],
         groups: &[nlctrl::GROUP_NOTIFY],
@@ -216,7 +218,7 @@ impl Dump for Policies {
                         if info.flags & genl::GENL_CMD_CAP_DO != 0 {
                             put.do_policy(number);
                         }
-                        if info.flags & genl::GENL_CMD_CAP_DUMP != 0 {
+                        if info.flags & genl::GENL_CMD_CAP_DUMP != 0 && info.dump_validated {
                             put.dump_policy(number);
                         }
                     });

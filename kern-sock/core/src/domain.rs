@@ -89,6 +89,7 @@ pub(crate) struct OpInfo {
     pub(crate) flags: u32,
     pub(crate) level: pfnl_proto::Level,
     pub(crate) table: Option<&'static Table>,
+    pub(crate) dump_validated: bool,
 }
 
 struct Typed<F: 'static> {
@@ -114,7 +115,7 @@ impl<F: Send + Sync> Family for Typed<F> {
     }
 
     fn op(&self, index: usize) -> Option<OpInfo> {
-        let &Op { cmd, mut flags, level, table, run, dump } = self.def.ops.get(index)?;
+        let &Op { cmd, mut flags, level, table, run, dump, dump_validated } = self.def.ops.get(index)?;
         let table = table.or(self.def.table);
         for (there, flag) in [
             (run.is_some(), genl::GENL_CMD_CAP_DO),
@@ -125,7 +126,7 @@ impl<F: Send + Sync> Family for Typed<F> {
                 flags |= flag;
             }
         }
-        Some(OpInfo { cmd, flags, level, table })
+        Some(OpInfo { cmd, flags, level, table, dump_validated })
     }
 
     fn run(&self, op: usize, context: &mut Context<'_>) -> Result<(), Error> {

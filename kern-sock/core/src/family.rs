@@ -45,6 +45,8 @@ pub struct Op<F: 'static> {
     pub run: Option<Run<F>>,
     /// Starts a dump.
     pub dump: Option<StartDump<F>>,
+    /// Whether a dump's attributes are validated before it starts; else its handler looks for itself.
+    pub dump_validated: bool,
 }
 
 /// A validated request.

@@ -95,7 +95,8 @@ fn request<P: Platform>(
     {
         return Err(Error::new(Errno::EPERM));
     }
-    let attrs = attributes(&registered, &op, message, extack)?;
+    let validated = !dump || op.dump_validated;
+    let attrs = attributes(&registered, &op, validated, message, extack)?;
     let request = Request {
         header: message.header,
         genl: header,
@@ -113,17 +114,20 @@ fn request<P: Platform>(
     Ok(Answer::Ack)
 }
 
-/// The attributes behind a family's user header, validated by its table.
+/// The attributes behind a family's user header, validated by its command's table.
 fn attributes<'a>(
     registered: &Registered,
     op: &OpInfo,
+    validated: bool,
     message: &RawRequest<'a>,
     extack: &mut Extack,
 ) -> Result<Attrs<'a>, Error> {
     let start = align(genl::USER_HEADER.saturating_add(registered.family.hdrsize()));
     let bytes = message.bytes.get(start..).unwrap_or_default();
     let attrs = Attrs::new(bytes, u32::try_from(start).unwrap_or(u32::MAX));
-    if let Some(table) = op.table {
+    if let Some(table) = op.table
+        && validated
+    {
         // One place: only validation is wanted here, the handler's view indexes what it needs.
         extack.text = Index::<1>::parse(attrs, table, op.level)?.warning();
     }

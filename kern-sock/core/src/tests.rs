@@ -70,7 +70,15 @@ const SAMPLE: FamilyDef<Sample> = FamilyDef {
     hdrsize: 4,
     table: Some(&ctrl::TABLE),
     ops: &[
-        Op { cmd: 1, flags: 0, table: None, level: Level::Liberal, run: Some(echo), dump: None },
+        Op {
+            cmd: 1,
+            flags: 0,
+            table: None,
+            level: Level::Liberal,
+            run: Some(echo),
+            dump: None,
+            dump_validated: true,
+        },
         Op {
             cmd: 2,
             flags: genl::GENL_UNS_ADMIN_PERM,
@@ -78,6 +86,7 @@ const SAMPLE: FamilyDef<Sample> = FamilyDef {
             level: Level::Liberal,
             run: Some(|_, _| Ok(())),
             dump: None,
+            dump_validated: true,
         },
         Op {
             cmd: 3,
@@ -86,6 +95,7 @@ const SAMPLE: FamilyDef<Sample> = FamilyDef {
             level: Level::Liberal,
             run: None,
             dump: Some(|_, _| Ok(Box::new(Numbers(0)))),
+            dump_validated: true,
         },
     ],
     groups: &["first", "second"],

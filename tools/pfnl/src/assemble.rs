@@ -1,31 +1,60 @@
-//! Puts a domain together: the socket family, and the families on top of it.
+//! Puts a host together: the socket family, the Open vSwitch families on top of it, and the datapath's ports.
 
+use crate::devices::{HostDevices, HostOvs, follow_interfaces};
 use anyhow::{Context, Result};
+use pfnl_datapath_host::Ports;
+use pfnl_ovs::Ovs;
 use pfnl_platform::{Shared, User};
 use pfnl_sock::Domain;
+use std::fmt::Write;
+use std::sync::Arc;
 
-/// A domain with all its families, as a host serves it.
+/// A domain with all its families, as a host serves it. Dropping it takes everything down.
 pub struct Assembly {
     /// Where sockets are opened.
     pub domain: Shared<Domain<User>>,
+    ovs: Shared<HostOvs>,
+    /// Dropped last: the threads that forward.
+    _ports: Arc<Ports>,
 }
 
 impl Assembly {
     /// Makes one.
     ///
     /// # Errors
-    /// No memory, or a family that cannot be registered.
+    /// No memory, no threads, or no sockets to ask the kernel about interfaces.
     pub fn new() -> Result<Assembly> {
         let domain = Domain::try_new().context("no domain")?;
-        register(&domain)?;
-        Ok(Assembly { domain })
+        let ports = Arc::new(Ports::start(1).context("no forwarding threads")?);
+        let devices = HostDevices { ports: Arc::clone(&ports) };
+        let ovs = Ovs::register(&domain, Box::new(devices)).context("no Open vSwitch families")?;
+        follow_interfaces(&ports, ovs.clone());
+        Ok(Assembly { domain, ovs, _ports: ports })
     }
 
     /// What `pfnl status` tells beyond sockets and families.
-    pub fn status(&self, _text: &mut String) {}
+    pub fn status(&self, text: &mut String) {
+        let datapaths = self.ovs.datapaths().unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "datapaths: {}", datapaths.len());
+        for (name, info) in datapaths {
+            let _ = writeln!(
+                text,
+                "  {} ({}): flows {}, hit {}, missed {}, lost {}",
+                String::from_utf8_lossy(name.bytes()),
+                info.ifindex,
+                info.flows,
+                info.hit,
+                info.missed,
+                info.lost
+            );
+        }
+    }
 }
 
-/// Adds the families; nlctrl comes with the domain.
-fn register(_domain: &Shared<Domain<User>>) -> Result<()> {
-    Ok(())
+impl Drop for Assembly {
+    fn drop(&mut self) {
+        self.ovs.shut_down();
+        self.domain.shut_down();
+    }
 }

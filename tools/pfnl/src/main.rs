@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod devices;
 mod program;
 mod run;
 mod serve;
@@ -43,6 +44,9 @@ enum Action {
         max_sockets: usize,
     },
     /// Runs a program whose netlink sockets are a host's: a private one, unless a path is given.
+    ///
+    /// A private host ends with the program; what the program leaves running loses it. For daemons, `pfnl serve` and
+    /// `pfnl run --socket`.
     ///
     /// Ends with the program's exit status: 128 + N if signal N ended it, 127 if it is not found, 126 if it cannot be
     /// run or reached, 125 if something else is wrong.
