@@ -12,26 +12,24 @@
 //! as recorded. Like Linux, this says no more than EINVAL about a list that is wrong; about one that is right
 //! but can't be executed here it says why ([`refuse`]).
 
-mod nest;
+mod dump;
+mod list;
 mod refuse;
 mod set;
 #[cfg(test)]
 mod tests;
 
-use alloc::vec::Vec;
 use pfnl_datapath::FlowKey;
-use pfnl_datapath::action::{Action, Actions, HashAlg, MAX_DEPTH};
+use pfnl_datapath::action::{Action, Actions, HashAlg, Userspace};
 use pfnl_datapath::key::{Be16, Be32, MAC_ETHERNET, MAC_NONE};
-use pfnl_platform::try_push;
-use pfnl_proto::ovs::{HashAction, PushEth, PushMpls, PushVlan, action};
-use pfnl_proto::{Attr, Attrs, Errno, Error, Fixed, Len, Writer};
+use pfnl_platform::{try_box, try_to_vec};
+use pfnl_proto::ovs::{HashAction, PushEth, PushMpls, PushVlan, action, userspace};
+use pfnl_proto::{Attr, Attrs, Errno, Error, Fixed, Level};
 
 /// A port number that no port can have, and all above (`DP_MAX_PORTS`).
 const MAX_PORTS: u32 = 65535;
 /// What a truncated packet must keep: an Ethernet header.
 const MIN_TRUNC: u32 = 14;
-/// The longest payload of one attribute: a longer list could not be given back.
-const MAX_OPAQUE: usize = u16::MAX as usize - 4;
 
 /// The bit of a TCI that says there is a tag.
 const TAG_PRESENT: u16 = 0x1000;
@@ -50,16 +48,11 @@ const INVALID: Error = Error::new(Errno::EINVAL);
 /// Validates the actions of a flow, or of a packet (then there is no mask), and compiles them.
 ///
 /// # Errors
-/// `EINVAL`; `ERANGE` for a number that is too short; `EOVERFLOW` when lists nest deeper than [`MAX_DEPTH`];
+/// `EINVAL`; `ERANGE` for a number that is too short; `EOVERFLOW` when lists nest deeper than [`MAX_DEPTH`](pfnl_datapath::action::MAX_DEPTH);
 /// `EMSGSIZE` when they are too long to be given back; `EOPNOTSUPP`, with text and place, for what Linux executes and
 /// the datapath does not; `ENOMEM`.
 pub(crate) fn compile(actions: Attrs<'_>, key: &FlowKey, mask: Option<&FlowKey>) -> Result<Actions, Error> {
-    let flow = Flow::new(key, mask);
-    let mut opaque = Vec::new();
-    let mut writer = Writer::with_limit(&mut opaque, MAX_OPAQUE);
-    let list = flow.list(flow.shape, actions, &mut writer, MAX_DEPTH)?;
-    writer.result()?;
-    Ok(Actions::try_new(list, opaque)?)
+    list::Lists::new(Flow::new(key, mask), actions).compile()
 }
 
 /// What all packets of a flow are when they come: the part of its masked key that actions depend on.
@@ -106,38 +99,6 @@ impl Flow {
         }
     }
 
-    /// One list; `depth` is how many lists may still stand inside each other.
-    fn list(
-        &self,
-        mut shape: Shape,
-        attrs: Attrs<'_>,
-        out: &mut Writer<'_>,
-        depth: usize,
-    ) -> Result<Vec<Action>, Error> {
-        let depth = depth.checked_sub(1).ok_or(Errno::EOVERFLOW)?;
-        let mut list = Vec::new();
-        let mut rest = attrs;
-        while let Some(attr) = rest.next() {
-            check_len(&attr)?;
-            let is_last = rest.leftover() == 0;
-            let action = match attr.number() {
-                action::SET | action::SET_MASKED => Some(self.set(shape, &attr, out)?),
-                action::SAMPLE | action::CLONE | action::CHECK_PKT_LEN | action::DEC_TTL => {
-                    Some(self.nest(shape, &attr, out, depth)?)
-                }
-                _ => {
-                    let action = self.plain(&mut shape, &attr, is_last)?;
-                    out.bytes(attr.number(), attr.payload());
-                    action
-                }
-            };
-            if let Some(action) = action {
-                try_push(&mut list, action)?;
-            }
-        }
-        if rest.leftover() > 0 { Err(INVALID) } else { Ok(list) }
-    }
-
     /// An action that is given back as it came. `None` is one that does nothing.
     #[inline(never)]
     fn plain(&self, shape: &mut Shape, attr: &Attr<'_>, is_last: bool) -> Result<Option<Action>, Error> {
@@ -147,7 +108,7 @@ impl Flow {
                 ensure(port < MAX_PORTS)?;
                 Action::Output(port)
             }
-            action::USERSPACE => nest::userspace(attr)?,
+            action::USERSPACE => userspace(attr)?,
             action::RECIRC => Action::Recirc(read(attr)?),
             action::HASH => {
                 let HashAction { algorithm, basis } = read(attr)?;
@@ -176,6 +137,18 @@ impl Flow {
         };
         Ok(Some(action))
     }
+}
+
+/// USERSPACE: { PID 7, USERDATA 01020304 }
+fn userspace(attr: &Attr<'_>) -> Result<Action, Error> {
+    let to = userspace::View::parse(attr.attrs(), Level::Liberal).map_err(mute)?;
+    let portid = to.pid().filter(|&portid| portid != 0).ok_or(INVALID)?;
+    Ok(Action::Userspace(try_box(Userspace {
+        portid,
+        userdata: to.userdata().map(try_to_vec).transpose()?,
+        egress_tun_port: to.egress_tun_port(),
+        actions: to.actions(),
+    })?))
 }
 
 /// Headers that come and go, and what is known of the packet then.
@@ -249,15 +222,6 @@ fn push_label(
 
 fn is_mpls(eth_type: u16) -> bool {
     matches!(eth_type, 0x8847 | 0x8848)
-}
-
-/// Every attribute has a row, and just the length that the row calls for.
-fn check_len(attr: &Attr<'_>) -> Result<(), Error> {
-    let row = action::TABLE.row(attr.number()).ok_or(INVALID)?;
-    match row.kind.len() {
-        Len::Exact(len) => ensure(attr.payload().len() == usize::from(len)),
-        Len::Max(_) | Len::Any => Ok(()),
-    }
 }
 
 fn read<T: Fixed>(attr: &Attr<'_>) -> Result<T, Error> {

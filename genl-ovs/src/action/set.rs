@@ -5,13 +5,14 @@
 //! SET_MASKED { IPV4: value mask }        those in the mask; other bits of the value are 0
 //! ```
 
+use super::dump::Dump;
 use super::{ETH_IPV4, ETH_IPV6, Flow, INVALID, Shape, ensure, is_mpls, refuse};
 use pfnl_datapath::action::{Action, EthernetFields, Ipv4Fields, Ipv6Fields, Masked, PortFields, Set};
 use pfnl_datapath::key::{Be16, Be32, MAC_ETHERNET};
 use pfnl_platform::try_box;
 use pfnl_proto::ovs::action;
 use pfnl_proto::ovs::{KeyEthernet, KeyIpv4, KeyIpv6, KeyPorts, key};
-use pfnl_proto::{Attr, Error, Fixed, Len, Writer, align};
+use pfnl_proto::{Attr, Error, Fixed, Len, align};
 
 const PROTO_TCP: u16 = 6;
 const PROTO_UDP: u16 = 17;
@@ -25,7 +26,7 @@ static ONES: [u8; 40] = [0xff; 40];
 
 impl Flow {
     #[inline(never)]
-    pub(super) fn set(&self, shape: Shape, attr: &Attr<'_>, out: &mut Writer<'_>) -> Result<Action, Error> {
+    pub(super) fn set(&self, shape: Shape, attr: &Attr<'_>, out: &mut Dump) -> Result<Action, Error> {
         let mut attrs = attr.attrs();
         let key = attrs.next().ok_or(INVALID)?;
         // Just one, and all of it.
@@ -34,9 +35,11 @@ impl Flow {
         let new = New::of(&key, is_masked)?;
         let set = self.field(shape, &key, new)?;
         if is_masked {
-            out.bytes(action::SET_MASKED, attr.payload());
+            out.attr(action::SET_MASKED, attr.payload())?;
         } else {
-            out.nest(action::SET, |out| _ = out.bytes(key.number(), key.payload()));
+            out.open(action::SET)?;
+            out.attr(key.number(), key.payload())?;
+            out.close()?;
         }
         Ok(Action::Set(set))
     }

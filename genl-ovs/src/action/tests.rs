@@ -1,10 +1,11 @@
 //! What Linux answered, what the lists become, and that no bytes are too odd.
 
+mod odd;
+
 use super::*;
-use pfnl_datapath::action::{Masked, Set};
+use pfnl_datapath::action::{MAX_DEPTH, Masked, Set};
+use pfnl_proto::Writer;
 use pfnl_proto::ovs::{KeyIpv4, KeyIpv6, KeyPorts, check_pkt_len, dec_ttl, key, sample, userspace};
-use proptest::prelude::*;
-use std::vec;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -359,33 +360,4 @@ fn a_list_that_can_not_be_given_back_is_refused() {
     let bytes = [4u8, 0, 5, 0].repeat(65532 / 4);
     assert_eq!(run(&flow(ETH_IPV4, 6), &bytes).unwrap_err().errno, Errno::EMSGSIZE);
     assert_eq!(run(&flow(ETH_IPV4, 6), &bytes[4..]).unwrap().1.len(), 65528);
-}
-
-/// Lists that are nearly right: real numbers, lengths around the right ones, nested.
-fn lists() -> impl Strategy<Value = Vec<u8>> {
-    let leaf = (0u16..27, prop::collection::vec(any::<u8>(), 0..26))
-        .prop_map(|(number, payload)| write(|w| _ = w.bytes(number, &payload)));
-    leaf.prop_recursive(6, 64, 6, |inner| {
-        (0u16..27, prop::collection::vec(inner, 0..6))
-            .prop_map(|(number, inner)| write(|w| _ = w.bytes(number, &inner.concat())))
-    })
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_are_too_odd(
-        bytes in prop::collection::vec(any::<u8>(), 0..200),
-        cut in any::<prop::sample::Index>(),
-        list in prop::collection::vec(lists(), 0..4),
-        (eth_type, proto) in (prop::sample::select(vec![0x800u16, 0x86dd, 0x8847, 0x894f, 0x9000]), 0u8..20),
-    ) {
-        let flow = flow(eth_type, proto);
-        let _ = run(&flow, &bytes);
-        let list = list.concat();
-        let _ = run(&flow, list.get(..cut.index(list.len() + 1)).unwrap());
-        // What is given back is taken again, means the same, and stays as it is.
-        if let Ok((actions, opaque)) = run(&flow, &list) {
-            prop_assert_eq!(run(&flow, &opaque).unwrap(), (actions, opaque));
-        }
-    }
 }
