@@ -8,13 +8,14 @@
 extern crate alloc;
 
 mod inject;
+mod interfaces;
 mod kernel;
 mod platform;
 mod sockets;
-mod switch;
 
 use alloc::vec::Vec;
-use pfnl_platform::Result;
+use pfnl_ovs::Ovs;
+use pfnl_platform::{Result, try_box};
 use pfnl_sock::Domain;
 pub use platform::Kernel;
 
@@ -32,6 +33,11 @@ fn run() -> Result<()> {
     kernel::input(&mut input)?;
     inject::inject(&input);
     let domain = Domain::try_new()?;
+    let ovs = Ovs::register(&domain, try_box(interfaces::Interfaces)?)?;
     sockets::run(&domain, &input)?;
-    switch::run(&input)
+    ovs.interface_gone(kernel::pfnl_number() as u32);
+    kernel::output(ovs.datapaths()?.len());
+    ovs.shut_down();
+    domain.shut_down();
+    Ok(())
 }

@@ -42,6 +42,5 @@ pub fn run(domain: &Shared<Domain<Kernel>>, input: &[u8]) -> Result<()> {
     output(socket.name().portid as usize ^ socket.peer().portid as usize);
     output(usize::from(socket.dump_running()) ^ domain.sockets()?.len() ^ domain.families()?.len());
     socket.close();
-    domain.shut_down();
     Ok(())
 }
