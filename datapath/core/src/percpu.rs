@@ -25,10 +25,9 @@ impl<P: Platform, T: Default> PerCpu<P, T> {
     /// The shard of this processor.
     #[inline]
     pub fn local(&self) -> &T {
-        match (P::cpu() % (self.rest.len() + 1)).checked_sub(1) {
-            Some(n) => self.rest.get(n).unwrap_or(&self.first),
-            None => &self.first,
-        }
+        let Some(n) = P::cpu().checked_sub(1) else { return &self.first };
+        // Past the limit, processors share.
+        self.rest.get(n).or_else(|| self.rest.get(n % self.rest.len().max(1))).unwrap_or(&self.first)
     }
 
     /// All shards.

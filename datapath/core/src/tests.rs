@@ -246,6 +246,12 @@ fn recirculation() {
     dp.receive(1, spec(true, 6).packet());
     assert_eq!((two.take_one(), three.take_one()), (spec(true, 6).bytes(), spec(true, 6).bytes()));
     assert_eq!((one.take().len(), dp.stats().hit, dp.stats().missed), (0, 3, 0));
+    // What follows a pass beside is still in the pass before.
+    let up = Action::Userspace(Box::default());
+    put(&dp, by_port(3, 0), vec![Action::Recirc(5), up]);
+    dp.receive(3, spec(true, 6).packet());
+    let recirc_ids: Vec<_> = dp.upper().take().iter().map(|up| (up.miss, up.key.recirc_id)).collect();
+    assert_eq!(recirc_ids, [(true, 5), (false, 0)]);
     // A pass that misses goes up with its id.
     put(&dp, by_port(2, 0), vec![Action::Recirc(77)]);
     dp.receive(2, spec(true, 6).packet());

@@ -470,6 +470,23 @@ fn check_segments<'a>(spec: &Spec, segments: impl Iterator<Item = &'a [u8]>) {
 }
 
 #[test]
+fn congestion_is_told_once_and_the_end_last() {
+    let (spec, packet) = large(true, vec![]);
+    let mut bytes = packet.bytes().to_vec();
+    // CWR, ECE, PSH, ACK, FIN.
+    bytes[spec.l4() + 13] = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
+    let packet = VecPacket::from_buffer(bytes, 0, *packet.offload()).unwrap();
+    let mut flags = Vec::new();
+    gso::segment(&packet, MAC_ETHERNET, &mut |segment: VecPacket| {
+        verify(segment.bytes());
+        flags.push(segment.bytes()[spec.l4() + 13]);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(flags, [0xd0, 0x50, 0x50, 0x59]);
+}
+
+#[test]
 fn large_packets_go_up_in_segments() {
     let (dp, _) = datapath();
     let (spec, packet) = large(false, vec![(0x8100, 7)]);
