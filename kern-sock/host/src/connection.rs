@@ -9,8 +9,8 @@ use rustix::event::epoll;
 use rustix::io::Errno as OsErrno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
 /// How much the connection takes before blocks wait in the socket's queue.
 const PUSH_BUFFER: i32 = 1 << 20;
@@ -130,7 +130,7 @@ impl Connection {
             Kind::Hello | Kind::Status => return Outcome::Violation("hello on an open socket"),
         };
         // Before the client goes on, its answers are in the connection and its names in the page.
-        self.flush(&mut self.lock());
+        self.push_now();
         open.mirror();
         open.page.complete(request.slot, request.tag, result.err().map_or(0, |errno| -errno.linux()), &out);
         Outcome::Served
@@ -184,19 +184,33 @@ impl Connection {
         Ok(self.open.get_or_init(|| Open { socket, page, memory }))
     }
 
-    /// Pushes what is queued, as far as the connection takes it.
+    /// Pushes what is queued, as far as the connection takes it, or leaves that to who is just doing so.
     pub(crate) fn push(&self) {
         // Who finds the lock taken leaves word; who has it looks for word after giving it back. So nobody waits here,
         // and nothing stays behind.
         self.again.store(true, SeqCst);
+        fence(SeqCst); // our word is out before we look at the lock
         while self.again.load(SeqCst) {
             let mut push = match self.push.try_lock() {
                 Ok(push) => push,
-                Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(std::sync::TryLockError::WouldBlock) => return,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
             };
             self.again.store(false, SeqCst);
             self.flush(&mut push);
+            drop(push);
+            fence(SeqCst); // the lock is free before we look for others' word
+        }
+    }
+
+    /// As [`Connection::push`], and it has been done on return.
+    fn push_now(&self) {
+        let mut push = self.lock();
+        self.flush(&mut push);
+        drop(push);
+        fence(SeqCst); // as above
+        if self.again.load(SeqCst) {
+            self.push();
         }
     }
 
