@@ -24,8 +24,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Platform, Result, try_box};
 
-/// How deep passes run inside each other.
-const MAX_DEPTH: usize = 4;
+/// How deep passes run inside each other. One takes about 1.2 KiB of stack, less where a packet is a pointer.
+const MAX_DEPTH: usize = 3;
 /// How many passes wait, over the life of a packet.
 const MAX_DEFERRED: usize = 10;
 
