@@ -60,6 +60,9 @@ pub fn flags() -> Result<Vec<&'static str>> {
     flags.pop();
     match probe(&flags) {
         Ok(()) => Ok(flags),
+        Err(_) if why.to_string().contains("propagation") => {
+            bail!("no mount namespace ({why}): a chroot must be a mount point (mount --bind ROOT ROOT)")
+        }
         Err(_) if is_root() => {
             bail!("no namespaces ({why}): this needs CAP_SYS_ADMIN and CAP_NET_ADMIN (docker: --privileged)")
         }
