@@ -114,16 +114,18 @@ pub(crate) fn parse_metadata(key: Attrs<'_>, out: &mut FlowKey) -> Result<(), Er
     parse::metadata(&fields, Form::Key, out)
 }
 
-/// Whether a connection tracking tuple that was given for a packet fits what [`pfnl_datapath::extract`] then found.
+/// Whether the connection tracking tuple of a packet, if [`parse_metadata`] found any, fits what
+/// [`pfnl_datapath::extract`] then found.
 ///
 /// # Errors
 /// `EINVAL`.
-pub(crate) fn check_tuple(key: Attrs<'_>, extracted: &FlowKey) -> Result<(), Error> {
-    let mut fields = Fields::new(key);
-    fields.read(key, Form::Key)?;
+pub(crate) fn check_tuple(mut key: Attrs<'_>, extracted: &FlowKey) -> Result<(), Error> {
     let ethertype = extracted.eth_type.get();
-    let fits = (!fields.has(key::CT_ORIG_TUPLE_IPV4) || ethertype == ETH_IPV4)
-        && (!fields.has(key::CT_ORIG_TUPLE_IPV6) || (ethertype == ETH_IPV6 && !is_nd(extracted)));
+    let fits = key.all(|attr| match attr.number() {
+        key::CT_ORIG_TUPLE_IPV4 => ethertype == ETH_IPV4,
+        key::CT_ORIG_TUPLE_IPV6 => ethertype == ETH_IPV6 && !is_nd(extracted),
+        _ => true,
+    });
     if fits { Ok(()) } else { Err(INVALID) }
 }
 

@@ -89,12 +89,11 @@ fn tunnel() -> impl Strategy<Value = TunnelKey> {
             key.dst[0] = 1;
             key.dst[1..len].copy_from_slice(&dst[..len - 1]);
             (key.opts_kind, key.opts_len) = match kind {
-                1 => (tunnel::OPTS_GENEVE, 4 + fill / 4 * 4 % 249),
+                1 => (tunnel::OPTS_GENEVE, 4 + fill % 63 * 4),
                 2 => (tunnel::OPTS_VXLAN, 4),
                 3 => (tunnel::OPTS_ERSPAN, 12),
                 _ => (0, 0),
             };
-            key.opts_len = key.opts_len / 4 * 4;
             key.opts[..usize::from(key.opts_len)].fill(fill);
             key
         })
@@ -127,8 +126,10 @@ fn payload(key: &mut FlowKey, proto: u8, frag: u8, bytes: &[u8]) {
             (key.sha, key.tha) = ([bytes[3]; 6], [bytes[4]; 6]);
         }
         0x8847 | 0x8848 => {
-            for n in 0..=usize::from(bytes[0] % 3) {
-                key.mpls[n] = Be32::from_bytes([bytes[n], 1, 2, 3]);
+            for (n, (label, byte)) in
+                key.mpls.iter_mut().zip(bytes).take(1 + usize::from(bytes[0] % 3)).enumerate()
+            {
+                *label = Be32::from_bytes([*byte, 1, 2, 3]);
                 key.mpls_labels |= 1 << n;
             }
         }
@@ -196,25 +197,58 @@ pub fn attributes() -> impl Strategy<Value = Vec<u8>> {
         ][..],
     );
     let nested = vec((0u16..34, vec(any::<u8>(), 0..20)), 0..5);
-    let attr = (0u16..34, nested, vec(any::<u8>(), 1..48), any::<bool>());
+    // Mostly of the right length, or hardly any run would be valid.
+    let attr = (0u16..34, nested, vec(any::<u8>(), 1..48), proptest::bool::weighted(0.9));
     let tail = vec(any::<u8>(), 0..3);
-    (vec(attr, 0..8), ethertypes, any::<bool>(), tail).prop_map(move |(list, ethertype, ethernet, tail)| {
-        let mut all: Vec<(u16, Vec<u8>)> = vec![(key::ETHERTYPE, ethertype.to_vec())];
-        if ethernet {
-            all.push((key::ETHERNET, vec![1; 12]));
-        }
-        for (number, nested, bytes, exact) in list {
-            if exact && all.iter().any(|(other, _)| *other == number) {
-                continue;
+    (vec(attr, 0..6), ethertypes, proptest::bool::weighted(0.8), tail).prop_map(
+        move |(list, ethertype, ethernet, tail)| {
+            let mut all: Vec<(u16, Vec<u8>)> = vec![(key::ETHERTYPE, ethertype.to_vec())];
+            if ethernet {
+                all.push((key::ETHERNET, vec![1; 12]));
             }
-            all.push((number, payload(number, nested, bytes, exact)));
+            for (number, nested, bytes, exact) in list {
+                if exact && all.iter().any(|(other, _)| *other == number) {
+                    continue;
+                }
+                all.push((number, payload(number, nested, bytes, exact)));
+            }
+            let mut bytes = run(&all.iter().map(|(number, bytes)| (*number, &bytes[..])).collect::<Vec<_>>());
+            if tail.len() == 2 {
+                bytes.extend(tail);
+            }
+            bytes
+        },
+    )
+}
+
+/// How an attribute is masked.
+#[derive(Clone, Copy, Debug)]
+pub enum Masked {
+    No,
+    Whole,
+    With(u8),
+}
+
+/// A mask for a key's attributes: each is left out, masked whole, or with some byte throughout.
+pub fn mask(key: &[u8], choices: &[Masked]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut w = Writer::new(&mut bytes);
+    for (attr, &choice) in Attrs::new(key, 0).zip(choices.iter().cycle()) {
+        match (choice, attr.number()) {
+            (Masked::No, _) => {}
+            (_, key::ENCAP) => _ = w.bytes(key::ENCAP, &mask(attr.payload(), choices)),
+            (Masked::Whole, key::TUNNEL) => _ = w.bytes(key::TUNNEL, attr.payload()),
+            (Masked::Whole, number) => _ = w.bytes(number, &vec![0xff; attr.payload().len()]),
+            (Masked::With(byte), number) => _ = w.bytes(number, &vec![byte; attr.payload().len()]),
         }
-        let mut bytes = run(&all.iter().map(|(number, bytes)| (*number, &bytes[..])).collect::<Vec<_>>());
-        if tail.len() == 2 {
-            bytes.extend(tail);
-        }
-        bytes
-    })
+    }
+    bytes
+}
+
+pub fn choices() -> impl Strategy<Value = Vec<Masked>> {
+    let choice =
+        prop_oneof![2 => Just(Masked::No), 6 => Just(Masked::Whole), 1 => any::<u8>().prop_map(Masked::With)];
+    vec(choice, 1..24)
 }
 
 /// One frame of each kind that has a key of its own.
