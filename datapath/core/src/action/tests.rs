@@ -548,4 +548,41 @@ proptest! {
         dp.receive(1, packet);
         prop_assert_eq!(dp.stats().missed, 2);
     }
+
+    /// Nor may any action panic on any bytes, whatever the flow said they are.
+    #[test]
+    fn no_action_panics_on_anything(
+        bytes in prop::collection::vec(any::<u8>(), 14..120), ethertype in 0..6usize, v6: bool, proto in 0..5usize,
+        kinds in prop::collection::vec((0..16u8, any::<[u8; 40]>(), any::<[u8; 40]>()), 0..6),
+        csum: Option<(u8, u8)>, gso: Option<u16>,
+    ) {
+        let mut bytes = bytes;
+        let types = [0x0800u16, 0x86dd, 0x8100, 0x8847, 0x0806, 0x0003];
+        bytes[12..14].copy_from_slice(&types[ethertype].to_be_bytes());
+        let like = Spec { v6, ..spec(v6, [6, 17, 132, 1, 58][proto]) };
+        let (dp, _) = datapath();
+        dp.add_port(Some(9), Box::new(Sink { features: Features::default(), ..Sink::new("plain") }), &[]).unwrap();
+        let mut packet = VecPacket::from_bytes(&bytes).unwrap();
+        packet.offload_mut().csum =
+            csum.map(|(start, offset)| crate::offload::PartialCsum { start: start.into(), offset: offset.into() });
+        packet.offload_mut().gso = gso.map(|size| Gso { kind: GsoKind::Tcp4, ecn: false, size, hdr_len: 0 });
+        let list = kinds.iter().map(|&(kind, value, mask)| match kind {
+            0..4 => set_of(&like, kind, value, mask).map_or(Action::Output(9), Action::Set),
+            4 => Action::PushVlan { tpid: be16(0x8100), tci: be16(0x1001) },
+            5 => Action::PopVlan,
+            6 => Action::PushMpls { lse: Be32::new(0x40), ethertype: be16(0x8847), whole_frame: value[0] > 127 },
+            7 => Action::PopMpls { ethertype: be16(0x0800) },
+            8 => Action::PushEth { dst: [1; 6], src: [2; 6] },
+            9 => Action::PopEth,
+            10 => Action::Trunc(value[0].into()),
+            11 => Action::DecTtl { actions: vec![Action::Output(1)] },
+            12 => Action::Userspace(Box::default()),
+            13 => Action::CheckPktLen(Box::default()),
+            14 => Action::Set(Set::Mpls(Masked { value: Be32::new(1), mask: Be32::new(1) })),
+            _ => Action::Clone(vec![Action::PopEth, Action::Recirc(3)]),
+        });
+        let list = list.chain([Action::Output(9), Action::Output(2)]).collect();
+        let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+        dp.execute(packet, &mut key, &Actions::try_new(list, Vec::new()).unwrap()).unwrap();
+    }
 }
