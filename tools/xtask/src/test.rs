@@ -149,7 +149,8 @@ fn unit(counts: &mut Counts) -> Result<()> {
     // Some of them run the command and the preload library.
     pfnl_tests::host::build()?;
     let mut cargo = sh::cargo()?;
-    cargo.args(["test", "--workspace", "--exclude", "pfnl-tests", "--no-fail-fast", "--", "--show-output"]);
+    cargo.args(["test", "--workspace", "--exclude", "pfnl-tests", "--no-fail-fast"]);
+    cargo.args(["--", "--show-output"]);
     let others = stream(&mut cargo, "unit", counts);
     let mut cargo = sh::cargo()?;
     cargo.args(["test", "--package", "pfnl-tests", "--lib", "--", "--show-output"]);
@@ -181,8 +182,10 @@ fn stream(cargo: &mut Command, name: &str, counts: &mut Counts) -> Result<()> {
         {
             println!("{}", line.trim_start());
         }
-        all.push_str(&line);
-        all.push('\n');
+        if !line.starts_with("   Compiling") {
+            all.push_str(&line);
+            all.push('\n');
+        }
     }
     let status = child.wait()?;
     fs::write(&log, &all)?;
