@@ -65,6 +65,9 @@ impl Client {
         send(fd.as_fd(), [&hello.to_bytes(), &[]], None).unwrap();
         let (answer, memory) = answered(&fd);
         assert_eq!(answer, Answer { version: VERSION, errno: 0 });
+        // So that what does not arrive fails the test.
+        let patience = Some(Duration::from_secs(10));
+        rustix::net::sockopt::set_socket_timeout(&fd, rustix::net::sockopt::Timeout::Recv, patience).unwrap();
         let client = Client { fd, page: Mapping::open(memory.unwrap()).unwrap() };
         assert_eq!(client.call(Request::new(Kind::Call(Op::Bind)), &[]), 0);
         client

@@ -4,10 +4,12 @@ use crate::{Errno, open};
 use libc::{c_int, iovec};
 use pfnl_wire::{Page, Request, Wait, send_raw};
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long to sleep before looking whether the host is still there.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// After how long with no free slot the results of others count as abandoned.
+const ABANDONED: Duration = Duration::from_secs(1);
 /// Vectors that need no allocation.
 const FEW: usize = 16;
 
@@ -83,6 +85,7 @@ fn finish(fd: c_int, page: &Page, slot: usize, tag: u32) -> Result<usize, Errno>
         match page.wait(slot, tag, if gone { Duration::ZERO } else { PATIENCE }) {
             Wait::Done(0, length) => return Ok(length),
             Wait::Done(errno, _) => return Err(errno.checked_neg().unwrap_or(libc::EPROTO)),
+            Wait::Lost => return Err(libc::EIO),
             // It may have completed the slot and then gone: looked at once more.
             Wait::Late if gone => return Err(libc::ECONNREFUSED),
             Wait::Late => gone = peer_gone(fd),
@@ -98,22 +101,27 @@ fn peer_gone(fd: c_int) -> bool {
     poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 
-/// A slot of the page: waits for one if all are in use, and takes those of threads that have died.
+/// A slot of the page: waits for one if all are in use. Those of threads that were killed are taken over: if their
+/// number is free, or if they have left a result lie for long (a process that ended and that nobody has waited for
+/// keeps its number).
 fn claim(page: &Page) -> (usize, u32) {
     // SAFETY: no preconditions.
     let thread = unsafe { libc::gettid() }.cast_unsigned();
-    for round in 1_u32.. {
-        if let Some(claimed) = page.claim(thread) {
-            return claimed;
+    let mut start = None;
+    loop {
+        for _ in 0..64 {
+            if let Some(claimed) = page.claim(thread) {
+                return claimed;
+            }
+            std::thread::sleep(Duration::from_micros(200));
         }
-        if round % 64 == 0 {
+        let long = start.get_or_insert_with(Instant::now).elapsed() > ABANDONED;
+        page.reclaim(|owner, done| {
             // SAFETY: signal 0 only asks whether the thread exists.
-            page.reclaim(|owner| unsafe { libc::kill(owner.cast_signed(), 0) } == -1
-                && pfnl_wire::os_error() == libc::ESRCH);
-        }
-        std::thread::sleep(Duration::from_micros(200));
+            let result = unsafe { libc::kill(owner.cast_signed(), 0) };
+            (result == -1 && pfnl_wire::os_error() == libc::ESRCH) || (long && done)
+        });
     }
-    unreachable!("the loop above has no end")
 }
 
 fn borrow(fd: c_int) -> BorrowedFd<'static> {

@@ -58,6 +58,8 @@ pub enum Wait {
     Done(i32, usize),
     /// Not yet, after the time given.
     Late,
+    /// The slot was taken from us: see [`Page::reclaim`].
+    Lost,
 }
 
 /// The host's side.
@@ -188,11 +190,12 @@ impl Page {
         None
     }
 
-    /// Frees the slots whose threads are gone, as `gone` says.
-    pub fn reclaim(&self, gone: impl Fn(u32) -> bool) {
+    /// Frees the slots whose owners will not come back for them, as `gone` says of a thread and of whether its operation
+    /// is done.
+    pub fn reclaim(&self, gone: impl Fn(u32, bool) -> bool) {
         for slot in &self.slots {
             let state = slot.state.load(Relaxed);
-            if state != 0 && gone(slot.owner.load(Relaxed)) {
+            if state != 0 && gone(slot.owner.load(Relaxed), state & 3 == DONE) {
                 // Failing means that somebody was quicker.
                 let _ = slot.state.compare_exchange(state, 0, Release, Relaxed);
             }
@@ -208,11 +211,13 @@ impl Page {
         if slot.state.load(Relaxed) == (tag << 2 | SLEEP) {
             futex_wait(&slot.state, tag << 2 | SLEEP, patience);
         }
-        if slot.state.load(Acquire) == (tag << 2 | DONE) {
-            let length = usize::try_from(slot.length.load(Relaxed)).unwrap_or(0).min(OUT);
-            Wait::Done(slot.result.load(Relaxed), length)
-        } else {
-            Wait::Late
+        match slot.state.load(Acquire) {
+            state if state == tag << 2 | DONE => {
+                let length = usize::try_from(slot.length.load(Relaxed)).unwrap_or(0).min(OUT);
+                Wait::Done(slot.result.load(Relaxed), length)
+            }
+            state if state >> 2 == tag => Wait::Late,
+            _ => Wait::Lost,
         }
     }
 
@@ -283,9 +288,10 @@ mod tests {
     fn a_late_completion_misses_the_next_owner() {
         let (page, _) = Mapping::create().unwrap();
         let (index, tag) = page.claim(7).unwrap();
-        page.reclaim(|owner| owner == 7);
+        page.reclaim(|owner, done| owner == 7 && !done);
         let (again, newer) = page.claim(8).unwrap();
         assert_eq!(index, again);
+        assert_eq!(page.wait(index, tag, SHORT), Wait::Lost);
         page.complete(index as u32, tag, 0, &[]);
         assert_eq!(page.wait(index, newer, SHORT), Wait::Late);
         page.complete(99, newer, 0, &[]);

@@ -147,8 +147,9 @@ fn look(path: &Path) -> Result<Look, Refusal> {
         }
         Binary { interpreter: None, .. } => unreachable("is statically linked"),
         Binary { interpreter: Some(loader), is_go, .. } => {
-            if loader.windows(4).any(|part| part == b"musl") {
-                return unreachable("is linked with musl, not with glibc");
+            let is_musl = |loader: &[u8]| loader.windows(4).any(|part| part == b"musl");
+            if own.interpreter.is_some_and(|own| is_musl(&own) != is_musl(&loader)) {
+                return unreachable("is linked with another C library than the preload library");
             }
             Ok(Look::Binary { is_go })
         }

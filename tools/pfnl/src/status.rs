@@ -2,7 +2,7 @@
 
 use crate::serve;
 use anyhow::{Context, Result, bail};
-use pfnl_wire::{Kind, Request, VERSION, recv, send};
+use pfnl_wire::{Answer, Kind, Request, VERSION, recv, send};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -35,7 +35,14 @@ pub fn status(socket: Option<PathBuf>) -> Result<ExitCode> {
             Ok(received) if received.length == 0 => {
                 bail!("the host at {} closed the connection", path.display())
             }
-            Ok(received) => out.write_all(&chunk[..received.length.min(64 << 10)])?,
+            Ok(received) => {
+                let told = &chunk[..received.length.min(chunk.len())];
+                if let Some(answer) = told.try_into().ok().and_then(Answer::from_bytes) {
+                    let refusal = std::io::Error::from_raw_os_error(answer.errno);
+                    return Err(refusal).with_context(|| format!("the host at {} refuses", path.display()));
+                }
+                out.write_all(told)?;
+            }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }

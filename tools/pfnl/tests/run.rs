@@ -27,6 +27,7 @@ const ROLES: &[(&str, fn())] = &[
     ("holds", holds),
     ("no_host", no_host),
     ("too_many", too_many),
+    ("killed_in_calls", killed_in_calls),
     ("without_descriptors", without_descriptors),
 ];
 
@@ -101,6 +102,37 @@ fn too_many() {
     assert_eq!(open().unwrap_err(), libc::ENFILE);
     sockets.pop();
     until("there is room again", || open().is_ok());
+    ready();
+}
+
+fn killed_in_calls() {
+    let socket = Socket::bound();
+    socket.ask(1);
+    let host: i32 = std::env::var("HOST_PID").unwrap().parse().unwrap();
+    let signal = |pid: i32, signal: i32| assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    signal(host, libc::SIGSTOP);
+    // More than a page has slots: all are taken by processes that die in their calls, and stay zombies.
+    let children: Vec<_> = (0..10)
+        .map(|_| match unsafe { libc::fork() } {
+            0 => {
+                let _ = socket.send(&get_nlctrl(2), 0);
+                unsafe { libc::_exit(0) }
+            }
+            pid => pid,
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    children.iter().for_each(|&child| signal(child, libc::SIGKILL));
+    std::thread::sleep(Duration::from_millis(50));
+    signal(host, libc::SIGCONT);
+    let start = Instant::now();
+    socket.ask(3);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let mut last = Vec::new();
+    while let Ok(block) = socket.now() {
+        last = heads(&block);
+    }
+    assert_eq!(last[0].2, 3);
     ready();
 }
 
@@ -309,6 +341,15 @@ fn clients_are_killed_and_the_host_stays() {
     until("the socket is gone", || status(&host.path).unwrap().contains("sockets: 0\n"));
     let output = host.run().args(["genl", "ctrl", "list"]).output();
     assert!(output.is_ok_and(|output| words(&output.stdout).contains("nlctrl")));
+}
+
+#[test]
+fn processes_that_share_a_socket_are_killed_in_calls() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Serve::start(directory.path());
+    let mut run = host.run();
+    run.env("HOST_PID", host.child.id().to_string());
+    assert!(role(run, "killed_in_calls").wait().unwrap().success());
 }
 
 #[test]
