@@ -140,7 +140,8 @@ proptest! {
     #[test]
     fn buffers_in_pieces_are_no_different(spec in any_spec(), sets in any_sets(), partial: bool, plain: bool) {
         // Tags are parsed two deep, and one is pushed.
-        prop_assume!(spec.tags.len() < 2);
+        let mut spec = spec;
+        spec.tags.truncate(1);
         let list = || -> Vec<Action> {
             let sets = sets.iter().filter_map(|&(kind, value, mask)| set_of(&spec, kind, value, mask));
             let push = Action::PushMpls { lse: Be32::new(0x1140), ethertype: be16(0x8847), whole_frame: false };
