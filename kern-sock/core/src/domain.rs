@@ -3,6 +3,7 @@
 use crate::addr::{Credentials, SockAddr};
 use crate::ctrl;
 use crate::family::{Context, FamilyDef, Op, Request};
+use crate::hook::Hook;
 use crate::queue::{self, Block, Delivery};
 use crate::socket::{SockType, Socket, State};
 use crate::{Dump, NETLINK_GENERIC};
@@ -168,6 +169,7 @@ pub struct Domain<P: Platform> {
     /// Default and greatest receive and send buffers (`net.core.rmem_default` and so on).
     pub(crate) limits: Limits,
     next_random: AtomicU32,
+    pub(crate) hook: Option<Box<dyn Hook>>,
 }
 
 /// Buffer sizes, in bytes as setsockopt takes them.
@@ -183,6 +185,18 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// `ENOMEM`.
     pub fn try_new() -> Result<Shared<Domain<P>>> {
+        Domain::build(None)
+    }
+
+    /// As [`Domain::try_new`], with somebody who sees all that passes.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn with_hook(hook: Box<dyn Hook>) -> Result<Shared<Domain<P>>> {
+        Domain::build(Some(hook))
+    }
+
+    fn build(hook: Option<Box<dyn Hook>>) -> Result<Shared<Domain<P>>> {
         let tables =
             Tables { sockets: Vec::new(), open: Vec::new(), families: Vec::new(), members: Vec::new() };
         let mut seed = [0; 4];
@@ -192,6 +206,7 @@ impl<P: Platform> Domain<P> {
             requests: P::SleepMutex::try_new(c"pfnl requests", ())?,
             limits: Limits { default: 212_992, max: 212_992 },
             next_random: AtomicU32::new(u32::from_ne_bytes(seed)),
+            hook,
         })?;
         ctrl::register(&domain)?;
         Ok(domain)

@@ -36,6 +36,7 @@ mod ctrl;
 mod domain;
 mod dump;
 mod family;
+mod hook;
 mod option;
 mod queue;
 mod request;
@@ -47,6 +48,7 @@ pub use addr::{Credentials, SockAddr};
 pub use domain::{Bus, Domain, FamilyInfo, GroupId};
 pub use dump::{Dump, DumpBlock, Progress};
 pub use family::{Context, FamilyDef, Op, Request, Run, StartDump};
+pub use hook::{Endpoint, Hook, Verdict};
 pub use queue::{Block, Delivery, Settled};
 pub use socket::{SockType, Socket, SocketInfo};
 

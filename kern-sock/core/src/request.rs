@@ -25,8 +25,14 @@ pub(crate) fn handle<P: Platform>(socket: &Shared<State<P>>, datagram: &[u8], se
     for message in Messages::new(datagram) {
         let mut extack = Extack::default();
         let requested = message.header.flags & NLM_F_REQUEST != 0 && message.header.kind >= NLMSG_MIN_TYPE;
-        let outcome =
-            if requested { request(socket, &message, sender, &mut extack) } else { Ok(Answer::Ack) };
+        let outcome = match &socket.domain.hook {
+            _ if !requested => Ok(Answer::Ack),
+            Some(hook) => match hook.request(socket.sender(sender), &message) {
+                Some(outcome) => outcome.map(|()| Answer::Ack),
+                None => request(socket, &message, sender, &mut extack),
+            },
+            None => request(socket, &message, sender, &mut extack),
+        };
         let outcome = match outcome {
             // A dump that has begun is acknowledged by its end.
             Ok(Answer::Dump) => continue,

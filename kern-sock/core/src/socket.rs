@@ -2,6 +2,7 @@
 
 use crate::addr::{Credentials, SockAddr};
 use crate::domain::{Domain, group_bit};
+use crate::hook::{Endpoint, Verdict};
 use crate::option::Options;
 use crate::queue::{self, Block, Delivery, Queue, Settled};
 use crate::request::DumpState;
@@ -138,6 +139,14 @@ impl<P: Platform> Socket<P> {
     /// `ENODATA`: nothing to send. `EMSGSIZE`: more than the send buffer. `ECONNREFUSED`: no such portid.
     /// `EPERM`: to a group, without privilege. `EAGAIN`: another user's queue is full. `ENOMEM`.
     pub fn send(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
+        let outcome = self.send_to(to, bytes, sender);
+        if let (Err(errno), Some(hook)) = (outcome, &self.0.domain.hook) {
+            hook.refused(self.0.sender(sender), errno);
+        }
+        outcome
+    }
+
+    fn send_to(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
         let state = &self.0;
         if bytes.is_empty() {
             return Err(Errno::ENODATA);
@@ -152,6 +161,9 @@ impl<P: Platform> Socket<P> {
         }
         let from = SockAddr { portid: state.portid(), groups: 0 };
         let ids = [sender.pid, sender.uid, sender.gid];
+        if let Some(hook) = &state.domain.hook {
+            hook.sent(state.sender(sender), to, bytes);
+        }
         if to.groups != 0 {
             let group = to.groups.trailing_zeros().saturating_add(1);
             let from = SockAddr { groups: group_bit(group), ..from };
@@ -301,10 +313,28 @@ impl<P: Platform> State<P> {
     }
 
     /// Queues a datagram from the kernel.
-    pub(crate) fn deliver(&self, block: Block) -> Result<()> {
+    pub(crate) fn deliver(&self, mut block: Block) -> Result<()> {
+        let hook = self.domain.hook.as_ref();
+        let endpoint = Endpoint { portid: self.portid(), pid: self.opener.pid };
+        match hook.map_or(Verdict::Pass, |hook| hook.deliver(endpoint, &mut block)) {
+            Verdict::Pass => {}
+            Verdict::Lose => return Ok(()),
+            Verdict::Overrun => {
+                self.overrun();
+                return Err(Errno::ENOBUFS);
+            }
+        }
         let outcome = self.queue.lock().push(block, &*self.delivery);
+        if let (Err(errno), Some(hook)) = (outcome, hook) {
+            hook.lost(endpoint, errno);
+        }
         self.delivery.wake();
         outcome
+    }
+
+    /// The socket when `sender` sends on it.
+    pub(crate) fn sender(&self, sender: &Credentials) -> Endpoint {
+        Endpoint { portid: self.portid(), pid: sender.pid }
     }
 
     /// Queues a datagram from another user, who is told to wait when there is no room; the receiver is not.

@@ -1,8 +1,8 @@
 //! The family as a user sees it: what goes in, what comes out.
 
 use crate::{
-    Block, Bus, Context, Credentials, Delivery, Domain, Dump, DumpBlock, FamilyDef, NETLINK_GENERIC, Op,
-    Progress, SockAddr, SockType, Socket,
+    Block, Bus, Context, Credentials, Delivery, Domain, Dump, DumpBlock, Endpoint, FamilyDef, Hook,
+    NETLINK_GENERIC, Op, Progress, SockAddr, SockType, Socket, Verdict,
 };
 use pfnl_platform::{Errno, Shared, User};
 use pfnl_proto::ack::Ack;
@@ -351,5 +351,67 @@ fn garbage_never_panics() {
         }
         let _ = socket.send(None, &bytes, &ROOT);
         while recv(&socket).is_some() {}
+    }
+}
+
+/// Notes what passes, and makes trouble by sequence number.
+#[derive(Default)]
+struct Meddler {
+    seen: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Hook for Meddler {
+    fn sent(&self, from: Endpoint, to: SockAddr, bytes: &[u8]) {
+        self.seen.lock().unwrap().push(format!("{} sends {} to {}", from.pid, bytes.len(), to.portid));
+    }
+
+    fn refused(&self, from: Endpoint, errno: Errno) {
+        self.seen.lock().unwrap().push(format!("{} gets {}", from.pid, errno.name()));
+    }
+
+    fn request(&self, _: Endpoint, request: &msg::Message<'_>) -> Option<Result<(), Error>> {
+        (request.header.seq == 1).then_some(Err(Error::new(Errno::EBUSY).text("so it was said")))
+    }
+
+    fn deliver(&self, to: Endpoint, block: &mut Block) -> Verdict {
+        self.seen.lock().unwrap().push(format!("{} is given {}", to.pid, block.bytes.len()));
+        match Messages::new(&block.bytes).next().unwrap().header.seq {
+            2 => Verdict::Lose,
+            3 => Verdict::Overrun,
+            _ => Verdict::Pass,
+        }
+    }
+}
+
+#[test]
+fn a_hook_sees_and_meddles() {
+    let meddler = Meddler::default();
+    let seen = std::sync::Arc::clone(&meddler.seen);
+    let domain = Domain::<User>::with_hook(Box::new(meddler)).unwrap();
+    let socket = open(&domain, ROOT);
+    let ask = |seq: u32| {
+        let mut bytes = request(16, NLM_F_ACK, nlctrl::cmd::GETFAMILY, |w| {
+            ctrl::Put(w).family_name(b"none");
+        });
+        bytes[8..12].copy_from_slice(&seq.to_ne_bytes());
+        bytes
+    };
+    let len = ask(0).len();
+    let given = 16 + 4 + len;
+    socket.send(None, &ask(1), &ROOT).unwrap();
+    assert_eq!(ack(&socket), -Errno::EBUSY.linux());
+    socket.send(None, &ask(2), &ROOT).unwrap();
+    assert!(recv(&socket).is_none() && socket.take_error().is_none());
+    socket.send(None, &ask(3), &ROOT).unwrap();
+    assert!(recv(&socket).is_none());
+    assert_eq!(socket.take_error(), Some(Errno::ENOBUFS));
+    socket.send(None, &ask(4), &ROOT).unwrap();
+    assert_eq!(ack(&socket), -Errno::ENOENT.linux());
+    let to = SockAddr { portid: 9999, groups: 0 };
+    assert_eq!(socket.send(Some(to), b"x", &NOBODY), Err(Errno::ECONNREFUSED));
+    let mut seen = seen.lock().unwrap();
+    assert_eq!(seen.split_off(8), ["200 sends 1 to 9999", "200 gets ECONNREFUSED"]);
+    for pair in seen.chunks(2) {
+        assert_eq!(pair, [format!("100 sends {len} to 0"), format!("100 is given {given}")]);
     }
 }
