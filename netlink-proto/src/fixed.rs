@@ -2,10 +2,26 @@
 
 use crate::array;
 
+/// What the bytes of a [`Fixed`] are, for who shows them.
+#[derive(Clone, Copy, Debug)]
+pub enum Layout {
+    /// An integer of so many bytes in host byte order.
+    Uint(u8),
+    /// A signed one.
+    Sint(u8),
+    /// So many bytes: an address, or an integer in network byte order.
+    Bytes(u16),
+    /// Fields, one after the other: the structure's name and theirs.
+    Fields(&'static str, &'static [(&'static str, Layout)]),
+}
+
 /// A structure with a fixed wire layout.
 pub trait Fixed: Sized + Copy {
     /// Its size on the wire.
     const LEN: usize;
+
+    /// What it is made of.
+    const LAYOUT: Layout;
 
     /// Reads it from the start of `bytes`; `None` when they are too few.
     fn read(bytes: &[u8]) -> Option<Self>;
@@ -15,9 +31,10 @@ pub trait Fixed: Sized + Copy {
 }
 
 macro_rules! integers {
-    ($($int:ty)*) => {$(
+    ($($int:ty: $layout:ident)*) => {$(
         impl Fixed for $int {
             const LEN: usize = size_of::<$int>();
+            const LAYOUT: Layout = Layout::$layout(size_of::<$int>() as u8);
             #[inline]
             fn read(bytes: &[u8]) -> Option<$int> { array(bytes, 0).map(<$int>::from_ne_bytes) }
             #[inline]
@@ -25,10 +42,11 @@ macro_rules! integers {
         }
     )*};
 }
-integers!(u8 u16 u32 u64 i32);
+integers!(u8: Uint u16: Uint u32: Uint u64: Uint i32: Sint);
 
 impl<const N: usize> Fixed for [u8; N] {
     const LEN: usize = N;
+    const LAYOUT: Layout = Layout::Bytes(N as u16);
     #[inline]
     fn read(bytes: &[u8]) -> Option<[u8; N]> {
         array(bytes, 0)
@@ -61,6 +79,10 @@ macro_rules! fixed {
 
         impl $crate::Fixed for $name {
             const LEN: usize = 0usize $(.saturating_add(<$ty as $crate::Fixed>::LEN))*;
+            const LAYOUT: $crate::Layout = $crate::Layout::Fields(
+                stringify!($name),
+                &[$((stringify!($field), <$ty as $crate::Fixed>::LAYOUT),)*],
+            );
             fn read(mut bytes: &[u8]) -> Option<$name> {
                 Some($name { $($field: $crate::macro_support::take(&mut bytes)?,)* })
             }
@@ -78,7 +100,7 @@ macro_rules! fixed {
 
 #[cfg(test)]
 mod tests {
-    use crate::Fixed;
+    use crate::{Fixed, Layout};
 
     crate::fixed! {
         /// A sample.
@@ -98,6 +120,8 @@ mod tests {
         let mut bytes = [0; 8];
         sample.write(&mut bytes);
         assert_eq!(Sample::LEN, 8);
+        let Layout::Fields("Sample", fields) = Sample::LAYOUT else { panic!("not a structure") };
+        assert!(matches!(fields, [("a", Layout::Uint(4)), ("b", Layout::Bytes(2)), ("c", Layout::Uint(2))]));
         assert_eq!(Sample::read(&bytes), Some(sample));
         assert_eq!(Sample::read(&bytes[..7]), None);
     }

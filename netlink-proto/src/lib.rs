@@ -49,7 +49,7 @@ pub mod ovs;
 
 pub use attr::{Attr, Attrs, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_TYPE_MASK, U32s};
 pub use error::Error;
-pub use fixed::Fixed;
+pub use fixed::{Fixed, Layout};
 pub use index::{Index, Level};
 pub use pfnl_platform::Errno;
 pub use policy::{Kind, Len, Policy, Row, Table};

@@ -61,6 +61,7 @@ macro_rules! attributes {
                         number: $number,
                         name: stringify!($field),
                         kind: $crate::attribute_kind!($kind $(($($arg)*))?),
+                        layout: $crate::attribute_layout!($kind $(($($arg)*))?),
                         policy: $crate::attribute_policy!(($kind $(($($arg)*))?) $([$policy])?),
                     },
                 )*],
@@ -157,6 +158,18 @@ macro_rules! attribute_kind {
     };
     (array($module:ident)) => {
         Kind::Array(&$module::TABLE)
+    };
+}
+
+/// The [`Layout`](crate::Layout) of a row that holds a structure.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_layout {
+    (fixed($ty:ty)) => {
+        Some(&<$ty as $crate::Fixed>::LAYOUT)
+    };
+    ($kind:ident $(($($arg:tt)*))?) => {
+        None
     };
 }
 

@@ -1,5 +1,7 @@
 //! Attribute tables: what each attribute is, and what a receiver insists on.
 
+use crate::Layout;
+
 /// What an attribute's payload is.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -135,6 +137,8 @@ pub struct Row {
     pub name: &'static str,
     /// What its payload is.
     pub kind: Kind,
+    /// What a [`Kind::Struct`] is made of.
+    pub layout: Option<&'static Layout>,
     /// What a receiver insists on.
     pub policy: Policy,
 }
