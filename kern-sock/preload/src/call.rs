@@ -3,6 +3,7 @@
 use crate::{Errno, open};
 use libc::{c_int, iovec};
 use pfnl_wire::{Page, Request, Wait, send_raw};
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -105,8 +106,7 @@ fn peer_gone(fd: c_int) -> bool {
 /// number is free, or if they have left a result lie for long (a process that ended and that nobody has waited for
 /// keeps its number).
 fn claim(page: &Page) -> (usize, u32) {
-    // SAFETY: no preconditions.
-    let thread = unsafe { libc::gettid() }.cast_unsigned();
+    let thread = thread();
     let mut start = None;
     loop {
         for _ in 0..64 {
@@ -122,6 +122,24 @@ fn claim(page: &Page) -> (usize, u32) {
             (result == -1 && pfnl_wire::os_error() == libc::ESRCH) || (long && done)
         });
     }
+}
+
+/// The calling thread's number, asked for once; [`forget_thread`] in a fork(2) child.
+fn thread() -> u32 {
+    THREAD.with(|thread| {
+        if thread.get() == 0 {
+            // SAFETY: no preconditions.
+            thread.set(unsafe { libc::gettid() }.cast_unsigned());
+        }
+        thread.get()
+    })
+}
+
+thread_local!(static THREAD: Cell<u32> = const { Cell::new(0) });
+
+/// The calling thread is another's copy.
+pub fn forget_thread() {
+    THREAD.set(0);
 }
 
 fn borrow(fd: c_int) -> BorrowedFd<'static> {

@@ -6,7 +6,8 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | [`exports`] | the functions a program sees: whose descriptor is it? |
+//! | [`exports`] | the socket functions a program sees: whose descriptor is it? |
+//! | [`descriptors`] | dup(2), close(2) and their kin |
 //! | [`open`] | socket(2), and joining a socket whose descriptor came from elsewhere |
 //! | [`table`] | which descriptor is which socket, without locks, in signal handlers too |
 //! | [`call`] | an operation that the host must finish before we return |
@@ -20,6 +21,7 @@
 //! prototype says that they point to something. Data buffers are only handed to the kernel, which answers `EFAULT`.
 
 mod call;
+mod descriptors;
 mod exports;
 mod next;
 mod open;

@@ -1,7 +1,7 @@
 //! socket(2), and joining a socket whose descriptor came from elsewhere: through exec, or in an SCM_RIGHTS message.
 
 use crate::table::{self, Pin};
-use crate::{Errno, debug, next};
+use crate::{Errno, call, debug, next};
 use libc::{c_int, sockaddr_un, socklen_t};
 use pfnl_wire::{ANSWER, Answer, Kind, Mapping, Request, VERSION, recv, send, set_buffer, syscall};
 use std::io;
@@ -51,6 +51,7 @@ extern "C" fn start() {
 
 unsafe extern "C" fn fork_child() {
     table::note_process();
+    call::forget_thread();
 }
 
 /// Runs before the program: what the environment says is read while nobody changes it.

@@ -166,7 +166,7 @@ fn own_memory() -> bool {
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
 /// Notes which process the memory belongs to: at the start, and in a fork(2) child.
-pub extern "C" fn note_process() {
+pub fn note_process() {
     // SAFETY: no preconditions.
     PROCESS.store(unsafe { libc::getpid() }, Relaxed);
 }
