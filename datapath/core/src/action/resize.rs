@@ -121,9 +121,11 @@ fn remove<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<()> 
 
 /// Moves `len` bytes; what does not fit into the head is refused.
 fn shift(head: &mut [u8], from: usize, to: usize, len: usize) -> Result<()> {
-    if from.max(to).checked_add(len).is_none_or(|end| end > head.len()) {
+    // As copy_within checks it, so that the compiler sees that it need not.
+    let end = from.checked_add(len).filter(|&end| end <= head.len()).ok_or(Errno::EINVAL)?;
+    if from > end || to > head.len() - (end - from) {
         return Err(Errno::EINVAL);
     }
-    head.copy_within(from..from.saturating_add(len), to);
+    head.copy_within(from..end, to);
     Ok(())
 }
