@@ -45,6 +45,7 @@ const CASES: &[(&str, fn())] = &[
     ("overflow", receiving::overflow),
     ("buffer_sizes", addresses::buffer_sizes),
     ("forked_child_shares", sharing::forked_child_shares),
+    ("privileges_are_the_callers", sharing::privileges_are_the_callers),
 ];
 
 fn run_cases(command: impl Fn() -> Command) {

@@ -193,3 +193,29 @@ pub fn forked_child_shares() {
     socket.ask(3);
     assert_eq!(heads(&socket.now().unwrap()), [(NLCTRL, 0, 3)]);
 }
+
+/// What a process may do is a matter of who calls, not only of who opened the socket.
+pub fn privileges_are_the_callers() {
+    if unsafe { libc::geteuid() } != 0 {
+        return; // a user of the host administers it; another user needs root to become
+    }
+    let socket = Socket::bound();
+    let force = |socket: &Socket| socket.set(SOL_SOCKET, libc::SO_RCVBUFFORCE, 1 << 20);
+    let notify = |socket: &Socket| {
+        let (bytes, to) = (message(100, 0, 1, &[]), address(0, 1 << 15));
+        let to = (&raw const to).cast();
+        checked(unsafe { libc::sendto(socket.fd(), bytes.as_ptr().cast(), 16, 0, to, NL) })
+    };
+    assert_eq!(force(&socket), Ok(0));
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        assert_eq!(unsafe { libc::setresuid(65534, 65534, 65534) }, 0);
+        let refused = force(&socket) == Err(libc::EPERM) && notify(&socket) == Err(libc::EPERM);
+        socket.ask(1); // what everybody may do
+        let asked = heads(&socket.now().unwrap())[0].2 == 1;
+        unsafe { libc::_exit(i32::from(!(refused && asked))) };
+    }
+    let mut status = 1;
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0);
+}
