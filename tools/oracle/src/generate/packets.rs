@@ -1,0 +1,215 @@
+//! Family `ovs_packet`: what EXECUTE takes, what key a packet gets, and what actions make of it.
+
+use super::message::{Message, Node, fixed, leaf, nest, u32};
+use super::{Around, EXTACK, Make, O0, Scenario, actions, keys, portid};
+use pfnl_proto::ovs::{action, key, packet, packet_cmd, userspace};
+
+fn execute(bytes: &[u8], metadata: Vec<Node>, list: Vec<Node>) -> Message {
+    Message::new("ovs_packet", &packet::TABLE, packet_cmd::EXECUTE, O0).with([
+        leaf(packet::PACKET, bytes),
+        nest(packet::KEY, &key::TABLE, metadata),
+        nest(packet::ACTIONS, &action::TABLE, list),
+    ])
+}
+
+/// Sends the packet, as it then is, to who asks.
+fn show() -> Node {
+    nest(action::USERSPACE, &userspace::TABLE, [
+        u32(userspace::PID, portid(EXTACK)),
+        leaf(userspace::USERDATA, [1, 2, 3, 4, 5, 6, 7, 8]),
+        leaf(userspace::ACTIONS, []),
+    ])
+}
+
+fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
+    bytes.extend(ethertype.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The Internet checksum.
+fn sum(bytes: &[u8]) -> [u8; 2] {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut total: u32 = words.sum();
+    while total > 0xffff {
+        total = (total & 0xffff) + (total >> 16);
+    }
+    (!(total as u16)).to_be_bytes()
+}
+
+fn ipv4(proto: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (20 + payload.len()) as u16;
+    let mut header = vec![0x45, 0x10];
+    header.extend(len.to_be_bytes());
+    header.extend([0x12, 0x34]);
+    header.extend(fragment.to_be_bytes());
+    header.extend([64, proto, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    let checksum = sum(&header);
+    header[10..12].copy_from_slice(&checksum);
+    [header.as_slice(), payload].concat()
+}
+
+fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let mut header = vec![0x61, 0x23, 0x45, 0x67];
+    header.extend((payload.len() as u16).to_be_bytes());
+    header.extend([next, 64]);
+    for last in [1, 2] {
+        header.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    }
+    [header.as_slice(), payload].concat()
+}
+
+fn udp() -> Vec<u8> {
+    vec![0x12, 0x34, 0, 80, 0, 12, 0xab, 0xcd, b'p', b'f', b'n', b'l']
+}
+
+fn tcp() -> Vec<u8> {
+    vec![0x12, 0x34, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x51, 0x12, 4, 0, 0xab, 0xcd, 0, 0, b'p', b'f']
+}
+
+/// Packets of every kind that is extracted differently.
+fn packets() -> Vec<(&'static str, Vec<u8>)> {
+    let arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[2; 6], &[10, 0, 0, 1], &[4; 6], &[10, 0, 0, 2]].concat();
+    let sctp = [0x12, 0x34, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0];
+    let solicit = [&[135, 0, 0xab, 0xcd, 0, 0, 0, 0][..], &[0xfe; 16], &[1, 1, 2, 2, 2, 2, 2, 2]].concat();
+    let advert = [&[136, 0, 0xab, 0xcd, 0, 0, 0, 0][..], &[0xfe; 16], &[2, 1, 4, 4, 4, 4, 4, 4]].concat();
+    let twice = [solicit.as_slice(), &[1, 1, 9, 9, 9, 9, 9, 9]].concat();
+    let zero_len = [&solicit[..24], &[1, 0, 2, 2, 2, 2, 2, 2]].concat();
+    let tag = |tci: u16, rest: &[u8]| [&tci.to_be_bytes(), rest].concat();
+    let typed = |ethertype: u16, rest: &[u8]| [&ethertype.to_be_bytes(), rest].concat();
+    let lse = |label: u8, bottom: u8| [0, label, bottom, 64];
+    let v4 = ipv4(17, 0, &udp());
+    let hop = [&[17, 0, 1, 4, 0, 0, 0, 0][..], &udp()].concat();
+    let fragment = |offset: u16| [&[17, 0][..], &offset.to_be_bytes(), &[0, 0, 0, 9], &udp()].concat();
+    let routing = [&[17, 0, 0, 0, 0, 0, 0, 0][..], &udp()].concat();
+    let options = {
+        let mut packet = ipv4(17, 0, &udp());
+        packet[0] = 0x46;
+        packet[3] += 4;
+        packet.splice(20..20, [1, 1, 1, 0]);
+        packet
+    };
+    let nsh = [&[0x0f, 0xc6, 1, 1, 0, 0, 1, 255][..], &[7; 16], &v4].concat();
+    let nsh2 = [&[0x0f, 0xc3, 2, 3, 0, 0, 1, 255][..], &[0, 1, 2, 0], &frame(0x9000, &[0; 20])].concat();
+    vec![
+        ("other", frame(0x9000, &[0; 46])),
+        ("minimal", frame(0x9000, &[])),
+        ("llc", frame(46, &[&[0x42, 0x42, 3][..], &[0; 43]].concat())),
+        ("snap", frame(46, &[&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0][..], &v4].concat())),
+        ("snap-small", frame(46, &[0xaa, 0xaa, 3, 0, 0, 0, 0, 5, 0, 0])),
+        ("udp4", frame(0x800, &v4)),
+        ("udp4-padded", frame(0x800, &[v4.as_slice(), &[0; 14]].concat())),
+        ("udp4-options", frame(0x800, &options)),
+        ("udp4-no-sum", frame(0x800, &ipv4(17, 0, &[0x12, 0x34, 0, 80, 0, 8, 0, 0]))),
+        ("tcp4", frame(0x800, &ipv4(6, 0x4000, &tcp()))),
+        ("tcp4-cut", frame(0x800, &ipv4(6, 0, &tcp()[..12]))),
+        ("sctp4", frame(0x800, &ipv4(132, 0, &sctp))),
+        ("icmp4", frame(0x800, &ipv4(1, 0, &[8, 0, 0xab, 0xcd, 0, 1, 0, 1]))),
+        ("gre4", frame(0x800, &ipv4(47, 0, &[0; 8]))),
+        ("first4", frame(0x800, &ipv4(17, 0x2000, &udp()))),
+        ("later4", frame(0x800, &ipv4(17, 0x0010, &udp()))),
+        ("ip4-cut", frame(0x800, &v4[..12])),
+        ("ip4-version-5", frame(0x800, &[&[0x55][..], &v4[1..]].concat())),
+        ("ip4-short-header", frame(0x800, &[&[0x44][..], &v4[1..]].concat())),
+        ("udp6", frame(0x86dd, &ipv6(17, &udp()))),
+        ("tcp6", frame(0x86dd, &ipv6(6, &tcp()))),
+        ("sctp6", frame(0x86dd, &ipv6(132, &sctp))),
+        ("icmp6", frame(0x86dd, &ipv6(58, &[128, 0, 0xab, 0xcd, 0, 1, 0, 1]))),
+        ("icmp6-cut", frame(0x86dd, &ipv6(58, &[128, 0]))),
+        ("solicit", frame(0x86dd, &ipv6(58, &solicit))),
+        ("solicit-code", frame(0x86dd, &ipv6(58, &[&[135, 1][..], &solicit[2..]].concat()))),
+        ("solicit-twice", frame(0x86dd, &ipv6(58, &twice))),
+        ("solicit-zero-option", frame(0x86dd, &ipv6(58, &zero_len))),
+        ("advert", frame(0x86dd, &ipv6(58, &advert))),
+        ("hop-by-hop", frame(0x86dd, &ipv6(0, &hop))),
+        ("routing", frame(0x86dd, &ipv6(43, &routing))),
+        ("destination", frame(0x86dd, &ipv6(60, &hop))),
+        ("first6", frame(0x86dd, &ipv6(44, &fragment(1)))),
+        ("later6", frame(0x86dd, &ipv6(44, &fragment(0x81)))),
+        ("atomic6", frame(0x86dd, &ipv6(44, &fragment(0)))),
+        ("none6", frame(0x86dd, &ipv6(59, &[]))),
+        ("ip6-cut", frame(0x86dd, &ipv6(17, &udp())[..30])),
+        ("arp", frame(0x806, &arp)),
+        ("arp-op-258", frame(0x806, &[&arp[..6], &[1, 2], &arp[8..]].concat())),
+        ("arp-not-ether", frame(0x806, &[&[0, 6], &arp[2..]].concat())),
+        ("arp-cut", frame(0x806, &arp[..20])),
+        ("rarp", frame(0x8035, &arp)),
+        ("mpls", frame(0x8847, &[&lse(1, 1)[..], &v4].concat())),
+        ("mpls-3", frame(0x8847, &[&lse(1, 0)[..], &lse(2, 0), &lse(3, 1), &v4].concat())),
+        ("mpls-5", frame(0x8847, &[&lse(1, 0)[..], &lse(2, 0), &lse(3, 0), &lse(4, 0), &lse(5, 1), &v4].concat())),
+        ("mpls-endless", frame(0x8848, &[lse(1, 0), lse(2, 0)].concat())),
+        ("vlan", frame(0x8100, &tag(0x64, &typed(0x800, &v4)))),
+        ("vlan-zero", frame(0x8100, &tag(0, &typed(0x800, &v4)))),
+        ("vlan-ad", frame(0x88a8, &tag(0x2064, &typed(0x800, &v4)))),
+        ("qinq", frame(0x88a8, &tag(0x64, &typed(0x8100, &tag(0x65, &typed(0x800, &v4)))))),
+        ("vlan-3", frame(0x8100, &tag(1, &typed(0x8100, &tag(2, &typed(0x8100, &tag(3, &typed(0x800, &v4)))))))),
+        ("vlan-cut", frame(0x8100, &[0, 1])),
+        ("nsh1", frame(0x894f, &nsh)),
+        ("nsh2", frame(0x894f, &nsh2)),
+        ("nsh-cut", frame(0x894f, &nsh[..6])),
+    ]
+}
+
+pub fn scenario(make: &mut Make<'_>) -> Scenario {
+    let mut cases = Vec::new();
+    let cases = &mut cases;
+    let around = Around::default();
+    let plain = frame(0x9000, &[0; 46]);
+    make.all_of(cases, "ovs_packet/execute", &execute(&plain, vec![keys::in_port()], vec![actions::output()]), &around);
+    make.all_of(cases, "ovs_packet/execute-show", &execute(&plain, vec![keys::in_port()], vec![show()]), &around);
+    for len in [0, 1, 13, 14, 15, 60, 1514, 1515, 9000, 40_000] {
+        let bytes = vec![2; len];
+        let message = execute(&bytes, vec![keys::in_port()], vec![show()]);
+        make.one(cases, &format!("ovs_packet/execute/len-{len}"), &message, &around);
+    }
+    for (name, bytes) in packets() {
+        for port in [0, 1, 60_000, 65_535] {
+            let message = execute(&bytes, vec![u32(key::IN_PORT, port)], vec![show()]);
+            make.one(cases, &format!("ovs_packet/extract/{name}/port-{port}"), &message, &around);
+        }
+        make.one(cases, &format!("ovs_packet/extract/{name}/no-metadata"), &execute(&bytes, vec![], vec![show()]), &around);
+    }
+    // Metadata that EXECUTE takes, and what it does not.
+    let bytes = frame(0x800, &ipv4(17, 0, &udp()));
+    for (name, nodes) in keys::all() {
+        make.one(cases, &format!("ovs_packet/metadata/{name}"), &execute(&bytes, nodes, vec![show()]), &around);
+    }
+    for (name, extra) in [
+        ("mru-0", fixed(packet::MRU, 0u16)),
+        ("mru-1400", fixed(packet::MRU, 1400u16)),
+        ("hash", fixed(packet::HASH, 0x1_0000_1234u64)),
+        ("probe", leaf(packet::PROBE, [])),
+        ("len", u32(packet::LEN, 9)),
+        ("userdata", leaf(packet::USERDATA, [1, 2, 3])),
+    ] {
+        let message = execute(&bytes, vec![keys::in_port()], vec![show()]).with([extra]);
+        make.one(cases, &format!("ovs_packet/execute/{name}"), &message, &around);
+    }
+    for number in (0..=7).chain([127, 128, 255]) {
+        let message = Message { cmd: number, ..execute(&plain, vec![keys::in_port()], vec![]) };
+        make.one(cases, &format!("ovs_packet/command-{number}"), &message, &around);
+    }
+    Scenario { name: "ovs_packet", world: true, cases: std::mem::take(cases) }
+}
+
+/// What actions make of packets: each followed by an upcall that shows it.
+pub fn actions(make: &mut Make<'_>) -> Scenario {
+    let mut cases = Vec::new();
+    let all = packets();
+    for on in ["other", "udp4", "udp4-no-sum", "tcp4", "tcp6", "icmp4", "later4", "solicit", "arp", "mpls-3", "vlan", "qinq", "nsh1", "sctp4", "hop-by-hop"] {
+        let Some((_, bytes)) = all.iter().find(|(name, _)| *name == on) else { continue };
+        for (name, mut list) in actions::single().into_iter().chain(actions::nested()) {
+            // Connections live on after the case; recirculation ends the list; upcalls to others show nothing.
+            let one_in_many = name.contains('[') && !matches!(on, "udp4" | "vlan");
+            let shown_elsewhere = ["ct", "times-", "recirc"].iter().any(|part| name.contains(part));
+            if one_in_many || shown_elsewhere {
+                continue;
+            }
+            list.push(show());
+            let message = execute(bytes, vec![keys::in_port()], list);
+            make.one(&mut cases, &format!("ovs_packet/action/{name}/on-{on}"), &message, &Around::default());
+        }
+    }
+    Scenario { name: "ovs_packet actions", world: true, cases }
+}

@@ -1,0 +1,133 @@
+//! `pfnl-oracle`: compares pfnl with a real Linux kernel, now (`run`) or as it was recorded (`record`, `replay`).
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use pfnl_oracle::compare::Parts;
+use pfnl_oracle::families::Families;
+use pfnl_oracle::golden::{self, Head, Recorded};
+use pfnl_oracle::inside::Inside;
+use pfnl_oracle::report::Report;
+use pfnl_oracle::vm::{Guest, Kernel};
+use pfnl_oracle::{generate, run};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Where what is fetched and built is kept.
+    #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/oracle"))]
+    cache: PathBuf,
+    /// Where the recording is.
+    #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/linux-6.12/generated.jsonl"))]
+    golden: PathBuf,
+    /// Only scenarios whose name contains this.
+    #[arg(long, global = true, default_value = "")]
+    only: String,
+    /// Write all classes of differences, decoded, to a file.
+    #[arg(long, global = true)]
+    report: Option<PathBuf>,
+    /// How many examples of each class.
+    #[arg(long, global = true, default_value_t = 2)]
+    examples: usize,
+    /// How many of a hundred cases of each family must be equal.
+    #[arg(long, global = true, default_value_t = 99.0)]
+    threshold: f64,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Boots Linux and compares pfnl with it.
+    Run,
+    /// Boots Linux and records what it answers.
+    Record,
+    /// Compares pfnl with the recording.
+    Replay,
+    /// Boots Linux and does steps: lines of JSON on the standard input, answered likewise.
+    Steps,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Run => {
+            let (head, recorded) = ask_linux(&arguments)?;
+            compare(&arguments, &head, &recorded)
+        }
+        Command::Record => {
+            let (head, recorded) = ask_linux(&arguments)?;
+            let text = golden::write(&head, &recorded)?;
+            std::fs::write(&arguments.golden, &text)?;
+            println!("{}: {} requests, {} bytes", arguments.golden.display(), count(&recorded), text.len());
+            Ok(())
+        }
+        Command::Replay => {
+            let text = std::fs::read_to_string(&arguments.golden)
+                .with_context(|| format!("{}: record it first", arguments.golden.display()))?;
+            let (head, recorded) = golden::read(&text)?;
+            compare(&arguments, &head, &recorded)
+        }
+        Command::Steps => {
+            let mut guest = Guest::boot(&Kernel::find(&arguments.cache)?)?;
+            for line in std::io::stdin().lines() {
+                let outcome = guest.run(&[serde_json::from_str(&line?)?])?;
+                println!("{}", serde_json::to_string(&outcome[0])?);
+            }
+            Ok(())
+        }
+    }
+}
+
+fn count(recorded: &[Recorded]) -> usize {
+    recorded.iter().flat_map(|(scenario, _)| &scenario.cases).filter(|case| case.counted).count()
+}
+
+/// Linux's answers to everything that is generated.
+fn ask_linux(arguments: &Arguments) -> Result<(Head, Vec<Recorded>)> {
+    let kernel = Kernel::find(&arguments.cache)?;
+    let mut guest = Guest::boot(&kernel)?;
+    let (families, interfaces) = (run::families(&mut guest)?, run::interfaces(&mut guest)?);
+    let mut recorded = Vec::new();
+    for scenario in generate::all(&families) {
+        if scenario.name.contains(&arguments.only) {
+            let start = std::time::Instant::now();
+            let answers = run::scenario(&mut guest, &families, &scenario)?;
+            let answers = answers.iter().map(|answer| Parts::of(answer, &families)).collect();
+            eprintln!("oracle: {}: {} requests in {:.1?}", scenario.name, scenario.cases.len(), start.elapsed());
+            recorded.push((scenario, answers));
+        }
+    }
+    Ok((Head { kernel: kernel.release, families, interfaces }, recorded))
+}
+
+fn compare(arguments: &Arguments, head: &Head, recorded: &[Recorded]) -> Result<()> {
+    let report = ask_pfnl(head, recorded, &arguments.only)?;
+    println!("{}", report.table());
+    if let Some(path) = &arguments.report {
+        let differences = report.differences(&head.families, arguments.examples);
+        std::fs::write(path, format!("# pfnl and Linux {}\n\n{}\n{differences}", head.kernel, report.table()))?;
+    }
+    let unexplained = report.unexplained();
+    let low = report.equal().into_iter().filter(|(_, (equal, total))| *equal as f64 * 100.0 < arguments.threshold * *total as f64);
+    let low: Vec<_> = low.map(|(family, (equal, total))| format!("{family} {equal}/{total}")).collect();
+    if !unexplained.is_empty() || !low.is_empty() {
+        let first: Vec<_> = unexplained.iter().take(20).collect();
+        bail!("{} differ without a reason, the first {first:#?}; below {} %: {low:?}", unexplained.len(), arguments.threshold);
+    }
+    Ok(())
+}
+
+fn ask_pfnl(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> {
+    let families: &Families = &head.families;
+    let mut report = Report::default();
+    for (scenario, answers) in recorded.iter().filter(|(scenario, _)| scenario.name.contains(only)) {
+        // A new one each time: what one scenario leaves behind must not be another's trouble.
+        let mut pfnl = Inside::new(families, &head.interfaces)?;
+        let got = run::scenario(&mut pfnl, families, scenario)?;
+        for ((case, linux), pfnl) in scenario.cases.iter().zip(answers).zip(&got) {
+            report.add(case, linux.clone(), Parts::of(pfnl, families));
+        }
+    }
+    Ok(report)
+}

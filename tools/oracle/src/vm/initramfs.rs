@@ -1,0 +1,135 @@
+//! The guest's file system: a cpio archive (the format is in the kernel's early-userspace/buffer-format document).
+
+use super::packages::Kernel;
+use anyhow::{Context, Result, ensure};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What openvswitch, and what it may be asked to use, is made of. What these need is found in them.
+const MODULES: &[&str] = &[
+    // Needed through the crypto API, not by a symbol.
+    "crc32c_generic",
+    "openvswitch", "vport_vxlan", "vport_geneve", "vport_gre", "psample", "nf_conntrack_ftp", "nf_nat_ftp",
+    "nf_conntrack_tftp", "nf_nat_tftp", "dummy", "veth",
+];
+
+/// Loads the modules in order and becomes the agent. Modules that the kernel asks for are never there: do not look.
+const INIT: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+echo > /proc/sys/kernel/modprobe
+while read module; do insmod /modules/$module || echo \"oracle: $module does not load\"; done < /modules/order
+ip link set lo up
+while [ ! -c /dev/vport0p1 ]; do sleep 0.05; done
+exec /agent /dev/vport0p1
+";
+
+/// Writes the archive.
+pub fn build(kernel: &Kernel, agent: &Path, to: &Path) -> Result<()> {
+    let mut archive = Archive::default();
+    for dir in ["bin", "dev", "proc", "sys", "tmp", "modules"] {
+        archive.entry(dir, 0o040_755, (0, 0), &[]);
+    }
+    archive.entry("dev/console", 0o020_600, (5, 1), &[]);
+    archive.entry("bin/busybox", 0o100_755, (0, 0), &fs::read(&kernel.busybox)?);
+    archive.entry("agent", 0o100_755, (0, 0), &fs::read(agent)?);
+    archive.entry("init", 0o100_755, (0, 0), INIT.as_bytes());
+    let mut order = String::new();
+    for (name, module) in modules(&kernel.modules)? {
+        archive.entry(&format!("modules/{name}"), 0o100_644, (0, 0), &module);
+        order.push_str(&name);
+        order.push('\n');
+    }
+    archive.entry("modules/order", 0o100_644, (0, 0), order.as_bytes());
+    archive.entry("TRAILER!!!", 0, (0, 0), &[]);
+    fs::write(to, archive.bytes)?;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    files: u32,
+}
+
+impl Archive {
+    fn entry(&mut self, name: &str, mode: u32, (major, minor): (u32, u32), data: &[u8]) {
+        self.files += 1;
+        let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let fields = [self.files, mode, 0, 0, 1, 0, len(data.len()), 0, 0, major, minor, len(name.len() + 1), 0];
+        self.bytes.extend_from_slice(b"070701");
+        fields.iter().for_each(|field| self.bytes.extend_from_slice(format!("{field:08x}").as_bytes()));
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend_from_slice(data);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+}
+
+/// [`MODULES`] and what they need, each after what it needs itself.
+fn modules(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut paths = BTreeMap::new();
+    index(&dir.join("kernel"), &mut paths)?;
+    let (mut seen, mut ordered) = (BTreeSet::new(), Vec::new());
+    for module in MODULES {
+        visit(module, &paths, &mut seen, &mut ordered)?;
+    }
+    Ok(ordered)
+}
+
+fn index(dir: &Path, paths: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            index(&path, paths)?;
+        } else if let Some((name, _)) = path.file_name().and_then(|name| name.to_str()?.split_once(".ko")) {
+            paths.insert(name.replace('-', "_"), path.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Depth first; a module's needs stand in it as `depends=a,b`.
+fn visit(
+    name: &str,
+    paths: &BTreeMap<String, PathBuf>,
+    seen: &mut BTreeSet<String>,
+    ordered: &mut Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    if !seen.insert(name.to_owned()) {
+        return Ok(());
+    }
+    // What is in the kernel itself is no file.
+    let Some(path) = paths.get(name) else { return Ok(()) };
+    let module = uncompressed(path)?;
+    let key = b"\0depends=";
+    if let Some(at) = module.windows(key.len()).position(|window| window == key) {
+        let rest = &module[at + key.len()..];
+        let value = rest.split(|&byte| byte == 0).next().unwrap_or_default();
+        for need in String::from_utf8_lossy(value).split(',').filter(|need| !need.is_empty()) {
+            visit(&need.replace('-', "_"), paths, seen, ordered)?;
+        }
+    }
+    ordered.push((format!("{name}.ko"), module));
+    Ok(())
+}
+
+fn uncompressed(path: &Path) -> Result<Vec<u8>> {
+    let program = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("zst") => "zstd",
+        Some("gz") => "gzip",
+        _ => return Ok(fs::read(path)?),
+    };
+    let output = Command::new(program).arg("-dcq").arg(path).output().with_context(|| format!("{program} is missing"))?;
+    ensure!(output.status.success(), "{program} cannot read {}", path.display());
+    Ok(output.stdout)
+}
