@@ -33,6 +33,7 @@ mod datapath;
 mod devices;
 mod flow;
 mod key;
+mod meter;
 mod ovs;
 mod packet;
 mod upper;

@@ -65,6 +65,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         domain.register(Self::FLOW, ovs.clone())?;
         let packet = domain.register(Self::PACKET, ovs.clone())?;
         ovs.links.set_packet_family(packet);
+        domain.register(Self::METER, ovs.clone())?;
         Ok(ovs)
     }
 

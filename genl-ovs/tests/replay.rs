@@ -18,11 +18,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Why some cases cannot be equal yet, or ever: a prefix of the case's name, and the reason.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("getfamily-ovs_meter", "meters are not there yet"),
     ("getfamily-ovs_ct_limit", "conntrack is not there yet"),
     ("getfamily-psample", "psample is not there yet"),
-    ("getpolicy-ovs_meter", "meters are not there yet"),
-    ("getpolicy-id-ovs_meter", "meters are not there yet"),
     ("getpolicy-ovs_ct_limit", "conntrack is not there yet"),
     ("getpolicy-id-ovs_ct_limit", "conntrack is not there yet"),
     ("getpolicy-psample", "psample is not there yet"),
@@ -35,7 +32,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("vp-set-pid", "Linux refuses two portids here; the rule is still to be found"),
     ("act-ctclear", "conntrack is not there yet"),
     ("fl-dump", "lists the flow of act-ctclear"),
-    ("mt-", "meters are not there yet"),
     ("cl-", "conntrack is not there yet"),
 ];
 
@@ -139,6 +135,7 @@ fn blank(datagram: &mut [u8]) {
         let counters: &[u16] = match message.header.kind {
             36 => &[ovs::datapath::STATS, ovs::datapath::MEGAFLOW_STATS],
             37 => &[ovs::vport::STATS, ovs::vport::UPCALL_STATS],
+            40 => &[ovs::meter::USED],
             _ => &[],
         };
         let attrs = Attrs::new(message.bytes.get(24..).unwrap_or_default(), 24);

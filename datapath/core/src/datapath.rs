@@ -4,6 +4,7 @@ use crate::action::{Actions, execute};
 use crate::flow::{Flow, FlowId, Ufid};
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET};
+use crate::meter::{Meter, Meters};
 use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
 use crate::port::{MAX_PORTS, Port, Vport};
@@ -19,6 +20,7 @@ pub struct Datapath<P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
     upper: U,
     pub(crate) table: Table<P>,
     pub(crate) ports: Ports<P, Pk>,
+    pub(crate) meters: Meters<P>,
     pub(crate) counters: PerCpu<P, Counters<COUNTERS>>,
     hasher: Hasher,
     rolls: AtomicU64,
@@ -80,6 +82,7 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
             upper,
             table: Table::new(),
             ports: Ports::try_new()?,
+            meters: Meters::try_new()?,
             counters: PerCpu::try_new(usize::MAX)?,
             hasher: Hasher::random::<P>(),
             rolls: AtomicU64::new(0),
@@ -221,6 +224,32 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// Puts masks in the order of their use; a platform calls this now and then. Writers do it too.
     pub fn reorder_masks(&self) {
         self.table.reorder(&mut self.writer.lock(), &P::enter());
+    }
+
+    // Meters.
+
+    /// The meter of this number.
+    pub fn meter(&self, id: u32) -> Option<Shared<Meter<P>>> {
+        self.meters.get(&P::enter(), id).cloned()
+    }
+
+    /// Puts a meter in place; the one that had its number is given back.
+    ///
+    /// # Errors
+    /// `EFBIG` for one too many, `ENOMEM`.
+    pub fn set_meter(&self, meter: Meter<P>) -> Result<Option<Shared<Meter<P>>>> {
+        let meter = Shared::try_new(meter)?;
+        let _writer = self.writer.lock();
+        self.meters.set(&P::enter(), meter)
+    }
+
+    /// Takes a meter away, if it is there.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn remove_meter(&self, id: u32) -> Result<Option<Shared<Meter<P>>>> {
+        let _writer = self.writer.lock();
+        self.meters.remove(&P::enter(), id)
     }
 
     // Ports.

@@ -58,6 +58,7 @@ pub mod gso;
 mod hash;
 pub mod key;
 pub mod mask;
+pub mod meter;
 pub mod offload;
 pub mod packet;
 mod percpu;

@@ -7,6 +7,7 @@
 //! Meters are found without a lock; a meter's own bucket is behind one, since it is one for all processors.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, RcuBox, RcuCell, Result, Shared};
 
 /// How many meters a datapath has at most, as Linux.
@@ -60,7 +61,12 @@ impl<P: Platform> Meter<P> {
             return Err(Errno::EINVAL);
         }
         let tokens = band.map_or(0, capacity);
-        let bucket = Bucket { tokens, used: now_ms::<P>(), all: MeterStats::default(), exceeded: MeterStats::default() };
+        let bucket = Bucket {
+            tokens,
+            used: now_ms::<P>(),
+            all: MeterStats::default(),
+            exceeded: MeterStats::default(),
+        };
         Ok(Meter { id, kbps, band, bucket: P::Mutex::try_new(c"pfnl meter", bucket)? })
     }
 
@@ -131,21 +137,124 @@ fn now_ms<P: Platform>() -> u64 {
     P::now() / 1_000_000
 }
 
-/// Meters by number: chains of a few hundred at most, each replaced as a whole.
+/// Meters by number: chains of a few hundred at most, each replaced as a whole. Writers are serialised by the caller.
 pub(crate) struct Meters<P: Platform> {
-    chains: Vec<RcuCell<P, Vec<Shared<Meter<P>>>>>,
-    /// How many there are.
-    count: P::Mutex<u32>,
+    chains: Vec<RcuCell<P, Chain<P>>>,
+    count: AtomicU32,
 }
+
+type Chain<P> = Vec<Shared<Meter<P>>>;
 
 const CHAINS: usize = 1024;
 
 impl<P: Platform> Meters<P> {
     pub fn try_new() -> Result<Meters<P>> {
-        Ok(Meters { chains: Vec::new(), count: P::Mutex::try_new(c"pfnl meters", 0)? })
+        let mut chains = Vec::new();
+        chains.try_reserve_exact(CHAINS)?;
+        chains.resize_with(CHAINS, || RcuCell::new(None));
+        Ok(Meters { chains, count: AtomicU32::new(0) })
     }
 
-    fn chain(&self, id: u32) -> Option<&RcuCell<P, Vec<Shared<Meter<P>>>>> {
+    #[inline]
+    pub fn get<'g>(&'g self, section: &'g P::Guard, id: u32) -> Option<&'g Shared<Meter<P>>> {
+        self.chain(id)?.load(section)?.iter().find(|meter| meter.id == id)
+    }
+
+    /// Puts a meter in place; the one that had its number is given back.
+    pub fn set(&self, section: &P::Guard, meter: Shared<Meter<P>>) -> Result<Option<Shared<Meter<P>>>> {
+        let id = meter.id;
+        let old = self.get(section, id).cloned();
+        // Relaxed: written under the caller's lock only.
+        if old.is_none() && self.count.load(Ordering::Relaxed) >= MAX_METERS {
+            return Err(Errno::EFBIG);
+        }
+        self.replace(section, id, Some(meter))?;
+        if old.is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(old)
+    }
+
+    /// Takes a meter away.
+    pub fn remove(&self, section: &P::Guard, id: u32) -> Result<Option<Shared<Meter<P>>>> {
+        let old = self.get(section, id).cloned();
+        if old.is_some() {
+            self.replace(section, id, None)?;
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(old)
+    }
+
+    fn replace(&self, section: &P::Guard, id: u32, meter: Option<Shared<Meter<P>>>) -> Result<()> {
+        let Some(cell) = self.chain(id) else { return Ok(()) };
+        let old = cell.load(section).map_or(&[][..], |chain| chain);
+        let mut chain = Vec::new();
+        chain.try_reserve_exact(old.len().saturating_add(1))?;
+        chain.extend(old.iter().filter(|meter| meter.id != id).cloned().chain(meter));
+        cell.store(if chain.is_empty() { None } else { Some(RcuBox::try_new(chain)?) });
+        Ok(())
+    }
+
+    fn chain(&self, id: u32) -> Option<&RcuCell<P, Chain<P>>> {
         self.chains.get(id as usize % CHAINS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pfnl_platform::User;
+
+    fn meter(id: u32, kbps: bool, rate: u32, burst: u32) -> Shared<Meter<User>> {
+        Shared::try_new(Meter::try_new(id, kbps, Some(Band { rate, burst })).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn packets_beyond_rate_and_burst_are_dropped() {
+        // 10 packets a second, 5 more at once.
+        let meter = meter(1, false, 10, 5);
+        let start = meter.stats().2;
+        let passed = (0..100).filter(|_| meter.pass_at(64, start)).count();
+        assert_eq!(passed, 15);
+        // After half a second there is room for five more, and for no more than 15 after an hour.
+        assert_eq!((0..100).filter(|_| meter.pass_at(64, start + 500)).count(), 5);
+        assert_eq!((0..100).filter(|_| meter.pass_at(64, start + 3_600_000)).count(), 15);
+        let (all, exceeded, used) = meter.stats();
+        assert_eq!((all.packets, exceeded.packets, used), (300, 265, start + 3_600_000));
+        assert_eq!(exceeded.bytes, 265 * 64);
+    }
+
+    #[test]
+    fn kilobits_are_counted_in_bits() {
+        // 8 kbit/s and no burst: 1000 bytes a second.
+        let meter = meter(1, true, 8, 0);
+        let start = meter.stats().2;
+        assert!(meter.pass_at(1000, start));
+        assert!(!meter.pass_at(1, start));
+        assert!(meter.pass_at(1, start + 1));
+    }
+
+    #[test]
+    fn time_that_goes_backwards_gives_nothing() {
+        let meter = meter(1, false, 1000, 0);
+        let start = meter.stats().2;
+        (0..1000).for_each(|_| assert!(meter.pass_at(1, start + 10)));
+        assert!(!meter.pass_at(1, start));
+    }
+
+    #[test]
+    fn meters_are_found_replaced_and_removed() {
+        let meters = Meters::<User>::try_new().unwrap();
+        let section = User::enter();
+        for id in [1, 1025, u32::MAX] {
+            assert!(meters.set(&section, meter(id, false, 1, 0)).unwrap().is_none());
+        }
+        assert_eq!(meters.set(&section, meter(1025, false, 7, 0)).unwrap().unwrap().id(), 1025);
+        let rate = |id| meters.get(&section, id).and_then(|meter| meter.band()).map(|band| band.rate);
+        assert_eq!((rate(1), rate(1025), rate(2049)), (Some(1), Some(7), None));
+        assert!(meters.remove(&section, 1).unwrap().is_some());
+        assert!(meters.remove(&section, 1).unwrap().is_none());
+        assert_eq!((rate(1), rate(1025), rate(u32::MAX)), (None, Some(7), Some(1)));
+        assert!(Meter::<User>::try_new(1, false, Some(Band { rate: 0, burst: 0 })).is_err());
     }
 }

@@ -76,10 +76,7 @@ impl<'a> Lists<'a> {
                 let is_last = self.list.rest.leftover() == 0;
                 let action = self.flow.plain(&mut self.list.shape, attr, is_last)?;
                 self.dump.attr(number, attr.payload())?;
-                match action {
-                    Some(action) => Ok(try_push(&mut self.list.actions, action)?),
-                    None => Ok(()),
-                }
+                Ok(try_push(&mut self.list.actions, action)?)
             }
         }
     }

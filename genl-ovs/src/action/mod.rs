@@ -99,9 +99,9 @@ impl Flow {
         }
     }
 
-    /// An action that is given back as it came. `None` is one that does nothing.
+    /// An action that is given back as it came.
     #[inline(never)]
-    fn plain(&self, shape: &mut Shape, attr: &Attr<'_>, is_last: bool) -> Result<Option<Action>, Error> {
+    fn plain(&self, shape: &mut Shape, attr: &Attr<'_>, is_last: bool) -> Result<Action, Error> {
         let action = match attr.number() {
             action::OUTPUT => {
                 let port: u32 = read(attr)?;
@@ -128,14 +128,14 @@ impl Flow {
                 ensure(is_last)?;
                 Action::Drop(read(attr)?)
             }
-            // There are no meters yet, and a packet passes a meter that is not there.
-            action::METER => return Ok(None),
+            // A meter need not exist (yet): a packet passes one that does not.
+            action::METER => Action::Meter(read(attr)?),
             action::CT | action::CT_CLEAR | action::PUSH_NSH | action::POP_NSH | action::PSAMPLE => {
                 return Err(refuse::action(self.shape, *shape, attr));
             }
-            _ => return header(shape, attr).map(Some),
+            _ => return header(shape, attr),
         };
-        Ok(Some(action))
+        Ok(action)
     }
 }
 

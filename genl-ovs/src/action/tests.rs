@@ -107,7 +107,8 @@ fn plain_actions() {
     assert_eq!(
         list,
         "[Output(0), Output(65534), Userspace(Userspace { portid: 7, userdata: Some([97, 98, 99]), \
-         egress_tun_port: Some(4), actions: true }), Trunc(14), Hash { alg: SymL4, basis: 9 }, Recirc(3), Drop(5)]"
+         egress_tun_port: Some(4), actions: true }), Trunc(14), Hash { alg: SymL4, basis: 9 }, Recirc(3), \
+         Meter(1), Drop(5)]"
     );
     assert_eq!(refuses(&flow(ETH_IPV4, 6), |w| _ = w.fixed(1, &65535u32)), Errno::EINVAL);
     assert_eq!(

@@ -3,9 +3,11 @@
 //! Every message has a user header of one integer, the datapath's number: the ifindex of its local port.
 
 mod actions;
+mod ct_limits;
 mod datapaths;
 mod flows;
 mod keys;
+mod meters;
 mod packets;
 mod vports;
 
@@ -13,10 +15,12 @@ pub use actions::{
     CtAction, HashAction, PushEth, PushMpls, PushVlan, TruncAction, action, check_pkt_len, ct, dec_ttl, nat,
     psample, sample, userspace,
 };
+pub use ct_limits::{ZONE_LIMIT_DEFAULT_ZONE, ZoneLimit, ct_limit, ct_limit_cmd};
 pub use datapaths::{DP_F_DISPATCH_UPCALL_PER_CPU, DP_F_TC_RECIRC_SHARING, DP_F_UNALIGNED, DP_F_VPORT_PIDS};
 pub use datapaths::{DpMegaflowStats, DpStats, datapath};
 pub use flows::{FlowStats, UFID_F_OMIT_ACTIONS, UFID_F_OMIT_KEY, UFID_F_OMIT_MASK, flow};
 pub use keys::*;
+pub use meters::{METER_BAND_TYPE_DROP, band, meter, meter_cmd};
 pub use packets::packet;
 pub use vports::{
     VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL, VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN,

@@ -163,6 +163,12 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 Action::PopMpls { ethertype } => resize::pop_mpls(&mut frame, key, *ethertype)?,
                 Action::PushEth { dst, src } => resize::push_eth(&mut frame, key, *dst, *src)?,
                 Action::PopEth => resize::pop_eth(&mut frame, key)?,
+                Action::Meter(id) => {
+                    let meter = self.dp.meters.get(self.section, *id);
+                    if meter.is_some_and(|meter| !meter.pass(frame.packet.len())) {
+                        return Ok(());
+                    }
+                }
                 Action::Hash { alg, basis } => {
                     frame.layers(key)?;
                     key.dp_hash = flow_hash(key, *alg, *basis);

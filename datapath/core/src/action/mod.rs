@@ -130,6 +130,8 @@ pub enum Action {
     },
     /// Take the Ethernet header away.
     PopEth,
+    /// Go on only if this meter lets the packet pass; a meter that is not there does.
+    Meter(u32),
     /// Drop, for a reason that counters may tell apart.
     Drop(u32),
 }

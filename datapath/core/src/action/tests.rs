@@ -587,3 +587,21 @@ proptest! {
         dp.execute(packet, &mut key, &Actions::try_new(list, Vec::new()).unwrap()).unwrap();
     }
 }
+
+#[test]
+fn a_meter_drops_what_exceeds_it_and_one_that_is_not_there_nothing() {
+    let (dp, [one, ..]) = datapath();
+    let bytes = spec(false, 6).bytes();
+    let band = Some(crate::meter::Band { rate: 1, burst: 2 });
+    assert!(dp.set_meter(crate::meter::Meter::try_new(7, false, band).unwrap()).unwrap().is_none());
+    let send = |meter| {
+        run(&dp, VecPacket::from_bytes(&bytes).unwrap(), [Action::Meter(meter), Action::Output(1)]);
+        one.take().len()
+    };
+    assert_eq!((0..20).map(|_| send(7)).sum::<usize>(), 3);
+    assert_eq!((0..20).map(|_| send(8)).sum::<usize>(), 20);
+    let (all, exceeded, _) = dp.meter(7).unwrap().stats();
+    assert_eq!((all.packets, exceeded.packets), (20, 17));
+    assert!(dp.remove_meter(7).unwrap().is_some() && dp.meter(7).is_none());
+    assert_eq!(send(7), 1);
+}
