@@ -407,11 +407,11 @@ impl<P: Platform> Domain<P> {
         tables.open.retain(|other| !core::ptr::eq(&raw const **other, socket));
     }
 
-    /// Members of a group, other than `exclude`.
-    pub(crate) fn members(&self, group: u32, exclude: u32) -> Vec<Shared<State<P>>> {
+    /// Members of a group, other than `exclude` (0 = nobody).
+    pub(crate) fn members(&self, group: u32, exclude: [u32; 2]) -> Vec<Shared<State<P>>> {
         let tables = self.tables.lock();
         let wanted = |socket: &&Shared<State<P>>| {
-            socket.is_member(group) && (exclude == 0 || socket.portid() != exclude)
+            socket.is_member(group) && !(socket.portid() != 0 && exclude.contains(&socket.portid()))
         };
         let members = || tables.open.iter().filter(wanted);
         let mut sockets = Vec::new();
@@ -424,27 +424,24 @@ impl<P: Platform> Domain<P> {
         sockets
     }
 
-    /// Sends a datagram to every member of a group; how many got it.
+    /// Sends a datagram to every member of a group but `exclude` (0 = nobody).
     pub(crate) fn broadcast(
         &self,
         group: u32,
         bytes: &[u8],
         from: SockAddr,
         sender: [u32; 3],
-        exclude: u32,
-    ) -> usize {
-        let mut delivered = 0usize;
+        exclude: [u32; 2],
+    ) {
         for socket in self.members(group, exclude) {
             let Ok(copy) = pfnl_platform::try_to_vec(bytes) else {
                 socket.overrun();
                 continue;
             };
             let charge = queue::charge(copy.len());
-            if socket.deliver(Block { bytes: copy, from, group, sender, charge }).is_ok() {
-                delivered = delivered.saturating_add(1);
-            }
+            // Who has no room has been told.
+            let _ = socket.deliver(Block { bytes: copy, from, group, sender, charge });
         }
-        delivered
     }
 }
 
@@ -462,7 +459,7 @@ impl<P: Platform> Bus for Domain<P> {
 
     fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32) {
         let from = SockAddr { portid: 0, groups: group_bit(group.0) };
-        self.broadcast(group.0, bytes, from, [0; 3], exclude);
+        self.broadcast(group.0, bytes, from, [0; 3], [exclude, 0]);
     }
 
     fn has_listeners(&self, group: GroupId) -> bool {

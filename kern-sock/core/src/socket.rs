@@ -167,13 +167,11 @@ impl<P: Platform> Socket<P> {
         if to.groups != 0 {
             let group = to.groups.trailing_zeros().saturating_add(1);
             let from = SockAddr { groups: group_bit(group), ..from };
-            state.domain.broadcast(group, bytes, from, ids, from.portid);
+            state.domain.broadcast(group, bytes, from, ids, [from.portid, to.portid]);
         }
+        // The one addressed gets it in any case, the kernel too.
         if to.portid == 0 {
-            // With a group given, the kernel gets nothing.
-            if to.groups == 0 {
-                request::handle(state, bytes, sender);
-            }
+            request::handle(state, bytes, sender);
             return Ok(());
         }
         let receiver = state.domain.socket(to.portid).ok_or(Errno::ECONNREFUSED)?;
@@ -373,7 +371,8 @@ impl<P: Platform> State<P> {
 
     pub(crate) fn info(&self) -> SocketInfo {
         let (rmem, drops) = {
-            let queue = self.queue.lock();
+            let mut queue = self.queue.lock();
+            queue.settle(self.delivery.settle());
             (queue.rmem(), queue.drops)
         };
         let groups = self.binding.lock().groups.first().copied().unwrap_or(0);

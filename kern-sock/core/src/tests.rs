@@ -264,6 +264,30 @@ fn an_echo_goes_to_the_requester_and_a_copy_to_the_group() {
 }
 
 #[test]
+fn a_message_to_a_group_goes_to_its_members_and_to_whom_it_is_addressed() {
+    let domain = domain();
+    let (sender, member, named) = (open(&domain, ROOT), open(&domain, ROOT), open(&domain, ROOT));
+    for socket in [&sender, &member, &named] {
+        socket.bind(SockAddr { portid: 0, groups: 4 }, &ROOT).unwrap();
+    }
+    let ask = request(16, 0, nlctrl::cmd::GETFAMILY, |w| {
+        ctrl::Put(w).family_name(b"nlctrl");
+    });
+    // The kernel is addressed by portid 0.
+    sender.send(Some(SockAddr { portid: 0, groups: 4 }), &ask, &ROOT).unwrap();
+    assert_eq!(names_in(&recv(&sender).unwrap()), ["nlctrl"]);
+    let copy = recv(&member).unwrap();
+    assert_eq!((copy.bytes, copy.group, copy.from.portid), (ask.clone(), 3, sender.name().portid));
+    assert_eq!(recv(&named).unwrap().group, 3);
+    // Another user gets it once, not as a member too.
+    let to = SockAddr { portid: named.name().portid, groups: 4 };
+    sender.send(Some(to), &ask, &ROOT).unwrap();
+    assert_eq!((recv(&named).unwrap().group, recv(&named).map(|block| block.group)), (0, None));
+    assert_eq!(recv(&member).unwrap().group, 3);
+    assert!(recv(&sender).is_none());
+}
+
+#[test]
 fn nlctrl_tells_of_families_that_come_and_go() {
     let domain = domain();
     let listener = open(&domain, NOBODY);
