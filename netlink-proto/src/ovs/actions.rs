@@ -111,7 +111,7 @@ crate::attributes! {
         /// Vport whose tunnel's egress key is wanted.
         3 EGRESS_TUN_PORT egress_tun_port: u32;
         /// The flow's actions are wanted.
-        4 ACTIONS actions: flag;
+        4 ACTIONS actions: flag [Policy::None];
     }
 
     /// `OVS_SAMPLE_ATTR_*`.
