@@ -8,7 +8,6 @@
 //! ! ovs-dpctl: add_dp (File exists)           a line of its stderr, without OVS's time stamps
 //! = 1                                         its exit status, when it is not 0
 //! $~ ovs-dpctl dump-flows dp0                 the lines of its stdout may come in any order
-//! - dpif_netlink|INFO|The kernel module …     before the first step: a line of stderr that pfnl adds, and may
 //! ```
 
 use crate::client::Outcome;
@@ -31,21 +30,12 @@ struct Step {
     code: i32,
 }
 
-/// A transcript, read.
-#[derive(Debug, Default)]
-struct Transcript {
-    steps: Vec<Step>,
-    /// What pfnl says and Linux does not: known differences.
-    known: Vec<String>,
-}
-
 /// Reads a transcript.
 ///
 /// # Errors
 /// A line is none of the forms above.
-fn parse(text: &str) -> Result<Transcript> {
-    let mut transcript = Transcript::default();
-    let steps = &mut transcript.steps;
+fn parse(text: &str) -> Result<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line_no = at + 1;
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -58,10 +48,6 @@ fn parse(text: &str) -> Result<Transcript> {
         if matches!(mark, "" | "#") {
             continue;
         }
-        if mark == "-" && steps.is_empty() {
-            transcript.known.push(rest.to_owned());
-            continue;
-        }
         let step =
             steps.last_mut().with_context(|| format!("line {line_no}: an answer without a command"))?;
         match mark {
@@ -71,7 +57,7 @@ fn parse(text: &str) -> Result<Transcript> {
             _ => bail!("line {line_no}: {line}"),
         }
     }
-    Ok(transcript)
+    Ok(steps)
 }
 
 /// Plays a transcript: `run` runs a client. All differences come back in one message.
@@ -80,8 +66,7 @@ fn parse(text: &str) -> Result<Transcript> {
 /// A set-up step fails, a client cannot be started, or something differs.
 pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Result<()> {
     let mut differences = Vec::new();
-    let transcript = parse(text)?;
-    for step in &transcript.steps {
+    for step in parse(text)? {
         let command: Vec<&str> = step.command.iter().map(String::as_str).collect();
         let (program, args) =
             command.split_first().with_context(|| format!("line {}: no command", step.line))?;
@@ -91,7 +76,7 @@ pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Resu
         }
         let outcome = run(&command)?;
         outcome.count();
-        if let Err(difference) = step.compare(&outcome, &transcript.known) {
+        if let Err(difference) = step.compare(&outcome) {
             differences.push(format!("line {}: `{}`: {difference}", step.line, outcome.line));
         }
     }
@@ -105,7 +90,7 @@ pub fn play(text: &str, mut run: impl FnMut(&[&str]) -> Result<Outcome>) -> Resu
 }
 
 impl Step {
-    fn compare(&self, outcome: &Outcome, known: &[String]) -> Result<()> {
+    fn compare(&self, outcome: &Outcome) -> Result<()> {
         let mut problems = Vec::new();
         if outcome.code != Some(self.code) {
             problems.push(format!("exit status {:?}, Linux {}", outcome.code, self.code));
@@ -117,9 +102,7 @@ impl Step {
             want.sort_unstable();
         }
         problems.extend(differences("stdout", &want, &got));
-        let got =
-            outcome.stderr.lines().map(without_time).filter(|line| !known.iter().any(|known| known == line));
-        let got: Vec<&str> = got.collect();
+        let got: Vec<&str> = outcome.stderr.lines().map(without_time).collect();
         let want: Vec<&str> = self.stderr.iter().map(String::as_str).collect();
         problems.extend(differences("stderr", &want, &got));
         ensure!(problems.is_empty(), "{}", problems.join("\n  "));
@@ -181,16 +164,14 @@ mod tests {
 
     #[test]
     fn a_transcript_is_read() {
-        let transcript = parse("- known\n# x\n% ip link\n$~ a b \"\"\n> out\n! err\n= 2\n").unwrap();
-        let steps = &transcript.steps;
-        assert_eq!((steps.len(), &transcript.known[..]), (2, &["known".to_owned()][..]));
+        let steps = parse("# x\n% ip link\n$~ a b \"\"\n> out\n! err\n= 2\n").unwrap();
+        assert_eq!(steps.len(), 2);
         assert!(steps[0].setup);
         assert_eq!(steps[1].command, ["a", "b", ""]);
         assert_eq!((steps[1].code, steps[1].any_order), (2, true));
         assert_eq!((&steps[1].stdout[..], &steps[1].stderr[..]), (&["out".into()][..], &["err".into()][..]));
         assert!(parse("> early").is_err());
         assert!(parse("$ a\nwhat is this").is_err());
-        assert!(parse("$ a\n- too late").is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ const LIBNL: &[&str] = &[
     "0x* ovs_vport version 1\n    hdrsize 4 maxattr 10\n      op unknown (0x01) <has_doit,has_policy,>\n      op unknown (0x02) <has_doit,has_policy,>\n      op unknown (0x03) <has_doit,has_dump,has_policy>\n      op unknown (0x04) <has_doit,has_policy,>\n      grp ovs_vport (0x*)\n",
     "0x* ovs_flow version 1\n    hdrsize 4 maxattr 11\n      op unknown (0x01) <has_doit,has_policy,>\n      op unknown (0x02) <has_doit,has_policy,>\n      op unknown (0x03) <has_doit,has_dump,has_policy>\n      op unknown (0x04) <has_doit,has_policy,>\n      grp ovs_flow (0x*)\n",
     "0x* ovs_packet version 1\n    hdrsize 4 maxattr 11\n      op unknown (0x03) <has_doit,has_policy,>\n",
+    "0x* ovs_meter version 1\n    hdrsize 4 maxattr 9\n      op unknown (0x01) <has_doit,has_policy>\n      op unknown (0x02) <has_doit,has_policy,>\n      op unknown (0x04) <has_doit,has_policy>\n      op unknown (0x03) <has_doit,has_policy,>\n      grp ovs_meter (0x*)\n",
 ];
 
 fn libnl() -> Result<()> {
@@ -44,6 +45,7 @@ fn iproute2() -> Result<()> {
         ("ovs_vport", 1, 4, 10),
         ("ovs_flow", 1, 4, 11),
         ("ovs_packet", 1, 4, 11),
+        ("ovs_meter", 1, 4, 9),
     ] {
         let lines = format!(
             "Name: {name}\n\tID: 0x*  Version: {version:#x}  header size: {header}  max attribs: {attributes} \n"

@@ -91,9 +91,7 @@ fn title(text: &str) {
 fn show(outcome: &Outcome) -> Result<String> {
     let quoted = outcome.line.replace("in_port", "'in_port").replace(") ", ")' ");
     println!("$ {quoted}");
-    print!("{}", outcome.stdout);
-    // OVS tells at each start what the kernel supports; once would be enough.
-    outcome.stderr.lines().filter(|line| !line.contains("|INFO|")).for_each(|line| println!("{line}"));
+    print!("{}{}", outcome.stdout, outcome.stderr);
     outcome.succeeds().map(str::to_owned)
 }
 
