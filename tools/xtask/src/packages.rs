@@ -51,6 +51,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "libnl-utils",        probe: Probe::Program("genl-ctrl-list"), parts: BOTH,    why: "genl-ctrl-list: a client" },
     Package { name: "iputils-ping",       probe: Probe::Program("ping"),           parts: BOTH,    why: "traffic" },
     Package { name: "iperf3",             probe: Probe::Program("iperf3"),         parts: CLIENTS, why: "TCP traffic with offloads" },
+    Package { name: "ethtool",            probe: Probe::Program("ethtool"),        parts: CLIENTS, why: "the ports' tests turn offloads off" },
     Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: CLIENTS, why: "what arrives at a peer" },
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
     Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: CLIENTS, why: "pyroute2 in target/venv: a client" },
