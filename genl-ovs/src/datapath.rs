@@ -1,6 +1,6 @@
 //! Family `ovs_datapath`.
 
-use crate::ovs::{Dp, Ovs, op};
+use crate::ovs::{Dp, Ovs, op, portids};
 use crate::upper::Upper;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -53,13 +53,11 @@ fn find<P: Platform, Pk: Packet>(
 /// `NEW { NAME "dp0" UPCALL_PID 0 [USER_FEATURES 3] }`
 fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
     let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
-    let (Some(name), Some(upcall_pid)) = (view.name(), view.upcall_pid()) else {
+    let (Some(name), Some(upcall_pids)) = (view.name(), view.0.attr(datapath::UPCALL_PID)) else {
         return Err(Error::new(Errno::EINVAL));
     };
     let settings = Settings::read(&view)?;
-    if view.ifindex().is_some_and(|ifindex| ifindex != 0) {
-        return Err(Error::new(Errno::EOPNOTSUPP).text("the local port's ifindex cannot be chosen"));
-    }
+    let portids = portids::<P>(&upcall_pids)?;
     if let Some(existing) = ovs.datapath_by_name(name) {
         // Who speaks an old version knows of no features, and must not find any on.
         if context.request.genl.version < VERSION_FEATURES {
@@ -67,7 +65,13 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
         }
         return Err(Error::new(Errno::EEXIST));
     }
-    let port = ovs.devices.open_internal(name)?;
+    let number =
+        view.ifindex().and_then(|ifindex| u32::try_from(ifindex).ok()).filter(|&ifindex| ifindex != 0);
+    let port = ovs.devices.open_internal(name, number).map_err(|errno| match errno {
+        // A number that is taken is a datapath that is.
+        Errno::EBUSY => Errno::EEXIST,
+        errno => errno,
+    })?;
     let ifindex = port.ifindex();
     let made = || {
         let upper = Upper::new(ovs.links.clone(), ifindex);
@@ -75,7 +79,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
         Shared::try_new(Datapath::try_new(upper)?)
     };
     let dp = made().inspect_err(|_| ovs.devices.detach(ifindex))?;
-    ovs.open(&dp, Some(PORT_LOCAL), port, &[upcall_pid])?;
+    ovs.open(&dp, Some(PORT_LOCAL), port, &portids)?;
     if let Err(errno) = ovs.add_datapath(dp.clone()) {
         ovs.remove_datapath(&dp);
         return Err(errno.into());

@@ -14,11 +14,11 @@ pub trait Devices<P: Platform, Pk: Packet>: Send + Sync + 'static {
     /// `ENODEV`: there is none of the name. `EINVAL`: it cannot be a port. `EBUSY`: it is one already. `EPERM`.
     fn open_netdev(&self, name: &[u8]) -> Result<Box<dyn Port<Pk>>>;
 
-    /// A new interface of the datapath's own.
+    /// A new interface of the datapath's own, with this number if one is given.
     ///
     /// # Errors
-    /// `EEXIST`: the name is taken. `EINVAL`: it cannot be a name. `EPERM`.
-    fn open_internal(&self, name: &[u8]) -> Result<Box<dyn Port<Pk>>>;
+    /// `EEXIST`: the name is taken. `EBUSY`: the number is. `EINVAL`: it cannot be a name. `EPERM`.
+    fn open_internal(&self, name: &[u8], ifindex: Option<u32>) -> Result<Box<dyn Port<Pk>>>;
 
     /// Begins to hand over what the interface receives, as `port_no`'s. Called once the port is in its datapath. What
     /// holds on to the datapath for this lets go of it in [`Devices::detach`].

@@ -75,8 +75,13 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 /// `SET { [UFID] KEY [MASK] [ACTIONS] [CLEAR] }`
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
     let view = flow::View::parse(context.request.attrs, Level::Liberal)?;
-    let attrs = view.key().ok_or(Error::new(Errno::EINVAL))?;
-    let (ufid, wanted) = (ufid(&view), key::parse_match(attrs, view.mask())?);
+    let ufid = ufid(&view);
+    let wanted = match view.key() {
+        Some(key) => key::parse_match(key, view.mask())?,
+        // Actions are checked against the key; without them a UFID will do.
+        None if ufid.is_some() && view.actions().is_none() => Match::try_zero()?,
+        None => return Err(Error::new(Errno::EINVAL)),
+    };
     let Match { key, mask } = &*wanted;
     let actions = view.actions().map(|actions| action::compile(actions, key, Some(mask))).transpose()?;
     let dp = datapath(ovs, &context.request)?;

@@ -103,7 +103,8 @@ fn parse_bands(mut bands: Attrs<'_>) -> Result<Option<Band>, Error> {
     if bands.next().is_some() {
         return Err(Error::new(Errno::EINVAL));
     }
-    let view = band::View::parse(first.attrs(), Level::Liberal)?;
+    // A band's errors are told without a word.
+    let view = band::View::parse(first.attrs(), Level::Liberal).map_err(|error| Error::new(error.errno))?;
     let (Some(_), Some(rate), Some(burst)) = (view.band_type(), view.rate(), view.burst()) else {
         return Err(Error::new(Errno::EINVAL));
     };

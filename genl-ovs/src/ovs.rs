@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use pfnl_datapath::port::{PORT_LOCAL, Port, PortKind, Vport};
 use pfnl_datapath::{Datapath, Packet};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
-use pfnl_proto::{Error, Level, Writer};
+use pfnl_proto::{Attr, Error, Level, Writer};
 use pfnl_sock::{Bus, Domain, FamilyInfo, Op, Run, StartDump};
 
 /// A datapath of ours.
@@ -200,6 +200,18 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
 pub(crate) struct Place<P: Platform, Pk: Packet> {
     pub(crate) dp: Shared<Dp<P, Pk>>,
     pub(crate) vport: Shared<Vport<P, Pk>>,
+}
+
+/// UPCALL_PID: one portid or several, at most one for each processor.
+pub(crate) fn portids<P: Platform>(attr: &Attr<'_>) -> Result<Vec<u32>, Error> {
+    let count = attr.u32s().len();
+    if attr.payload().is_empty() || attr.payload().len() % 4 != 0 || count > P::cpus() {
+        return Err(Error::new(Errno::EINVAL));
+    }
+    let mut portids = Vec::new();
+    portids.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    portids.extend(attr.u32s());
+    Ok(portids)
 }
 
 /// The number of a port's type in `OVS_VPORT_ATTR_TYPE`.

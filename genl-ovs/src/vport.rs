@@ -1,10 +1,9 @@
 //! Family `ovs_vport`.
 
-use crate::ovs::{Dp, Ovs, Place, op, type_number};
+use crate::ovs::{Dp, Ovs, Place, op, portids, type_number};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use pfnl_datapath::Packet;
-use pfnl_datapath::port::{MAX_PORTS, PORT_LOCAL, Vport};
+use pfnl_datapath::port::{MAX_PORTS, PORT_LOCAL, PortKind, Vport};
 use pfnl_platform::{Errno, Platform, Shared, try_box};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{
@@ -62,10 +61,13 @@ fn find<P: Platform, Pk: Packet>(
 /// `NEW { TYPE NETDEV NAME "eth1" UPCALL_PID [7] [PORT_NO 3] }`
 fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
     let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
-    let (Some(name), Some(port_type), Some(_)) = (view.name(), view.port_type(), view.upcall_pid()) else {
+    let (Some(name), Some(port_type), Some(upcall_pids)) =
+        (view.name(), view.port_type(), view.0.attr(vport::UPCALL_PID))
+    else {
         return Err(Error::new(Errno::EINVAL));
     };
-    let port_no = view.port_no();
+    // 0 is the local port's, and here stands for any.
+    let port_no = view.port_no().filter(|&port_no| port_no != PORT_LOCAL);
     if port_no.is_some_and(|port_no| port_no >= MAX_PORTS) {
         return Err(Error::new(Errno::EFBIG));
     }
@@ -73,14 +75,15 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     if port_no.is_some_and(|port_no| dp.port(port_no).is_some()) {
         return Err(Error::new(Errno::EBUSY));
     }
-    let portids = portids(&view)?;
-    // A port that this datapath has already is a name that is taken, not a device that is busy.
-    if dp.port_by_name(name).is_some() {
-        return Err(Error::new(Errno::EEXIST));
-    }
+    let portids = portids::<P>(&upcall_pids)?;
+    // An interface that is a port of this datapath already is a name that is taken, not a device that is busy.
+    let is_port = dp.port_by_name(name).is_some_and(|vport| vport.port().kind() == PortKind::Netdev);
+    let number =
+        view.ifindex().and_then(|ifindex| u32::try_from(ifindex).ok()).filter(|&ifindex| ifindex != 0);
     let port = match port_type {
+        VPORT_TYPE_NETDEV if is_port => return Err(Error::new(Errno::EEXIST)),
         VPORT_TYPE_NETDEV => ovs.devices.open_netdev(name)?,
-        VPORT_TYPE_INTERNAL => ovs.devices.open_internal(name)?,
+        VPORT_TYPE_INTERNAL => ovs.devices.open_internal(name, number)?,
         _ => return Err(Error::new(Errno::EAFNOSUPPORT)),
     };
     let vport = ovs.open(&dp, port_no, port, &portids)?;
@@ -97,8 +100,8 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     if view.options().is_some() {
         return Err(Error::new(Errno::EOPNOTSUPP));
     }
-    if view.upcall_pid().is_some() {
-        vport.set_upcall_portids(&portids(&view)?)?;
+    if let Some(upcall_pids) = view.0.attr(vport::UPCALL_PID) {
+        vport.set_upcall_portids(&portids::<P>(&upcall_pids)?)?;
     }
     context.notify(0, cmd::SET, |w| write(w, &dp, &vport))
 }
@@ -125,18 +128,6 @@ fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
     let Place { dp, vport } = find(ovs, &context.request, &view)?;
     context.reply(cmd::GET, |w| write(w, &dp, &vport))
-}
-
-/// UPCALL_PID: one portid, or several.
-fn portids(view: &vport::View<'_>) -> Result<Vec<u32>, Error> {
-    let attr = view.0.attr(vport::UPCALL_PID).ok_or(Error::new(Errno::EINVAL))?;
-    if attr.payload().is_empty() || attr.payload().len() % 4 != 0 {
-        return Err(Error::new(Errno::EINVAL));
-    }
-    let mut portids = Vec::new();
-    portids.try_reserve_exact(attr.u32s().len()).map_err(|_| Errno::ENOMEM)?;
-    portids.extend(attr.u32s());
-    Ok(portids)
 }
 
 fn dump<P: Platform, Pk: Packet>(

@@ -14,6 +14,7 @@ use pfnl_proto::{Attrs, ovs};
 use pfnl_sock::{Credentials, Delivery, Domain, FamilyDef, NETLINK_GENERIC, SockAddr, SockType, Socket};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Why some cases cannot be equal yet, or ever: a prefix of the case's name, and the reason.
@@ -29,7 +30,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("vp-del", "deletes a tunnel, and tunnels are not there yet"),
     ("vp-dump2", "lists tunnels, which are not there yet"),
     ("vp-badver", "lists tunnels, which are not there yet"),
-    ("vp-set-pid", "Linux refuses two portids here; the rule is still to be found"),
+    ("vp-set-pid", "two portids, on a machine that had one processor"),
     ("act-ctclear", "conntrack is not there yet"),
     ("fl-dump", "lists the flow of act-ctclear"),
     ("cl-", "conntrack is not there yet"),
@@ -46,6 +47,7 @@ struct Case {
 /// Interfaces that exist only by name and number.
 struct Interfaces {
     next: AtomicU32,
+    open: Mutex<BTreeMap<u32, PortName>>,
 }
 
 struct Interface {
@@ -75,14 +77,22 @@ impl Devices<User, VecPacket> for Handle {
     fn open_netdev(&self, _name: &[u8]) -> Result<Box<dyn Port<VecPacket>>> {
         Err(Errno::ENODEV)
     }
-    fn open_internal(&self, name: &[u8]) -> Result<Box<dyn Port<VecPacket>>> {
+    fn open_internal(&self, name: &[u8], _: Option<u32>) -> Result<Box<dyn Port<VecPacket>>> {
         let name = PortName::new(name).ok_or(Errno::EINVAL)?;
-        Ok(Box::new(Interface { name, ifindex: self.0.next.fetch_add(1, Ordering::Relaxed) }))
+        let mut open = self.0.open.lock().unwrap();
+        if open.values().any(|other| *other == name) {
+            return Err(Errno::EEXIST);
+        }
+        let ifindex = self.0.next.fetch_add(1, Ordering::Relaxed);
+        open.insert(ifindex, name);
+        Ok(Box::new(Interface { name, ifindex }))
     }
     fn attach(&self, _: u32, _: &Shared<Datapath<User, VecPacket, Upper<User>>>, _: u32) -> Result<()> {
         Ok(())
     }
-    fn detach(&self, _: u32) {}
+    fn detach(&self, ifindex: u32) {
+        self.0.open.lock().unwrap().remove(&ifindex);
+    }
 }
 
 /// Families that only take ids and groups away.
@@ -90,9 +100,9 @@ static FILLER: [FamilyDef<()>; 17] = {
     const fn filler(name: &'static str, groups: &'static [&'static str]) -> FamilyDef<()> {
         FamilyDef { name, version: 1, hdrsize: 0, table: None, ops: &[], groups }
     }
-    const FOURTEEN: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"];
+    const THIRTEEN: &[&str] = &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
     [
-        filler("f1", FOURTEEN),
+        filler("f1", THIRTEEN),
         filler("f2", &["o", "p"]),
         filler("f3", &[]),
         filler("f4", &[]),
@@ -189,7 +199,7 @@ fn linux_6_12_answers_the_same() {
     for family in &FILLER {
         domain.register(family, Shared::try_new(()).unwrap()).unwrap();
     }
-    let interfaces = Shared::try_new(Interfaces { next: AtomicU32::new(1) }).unwrap();
+    let interfaces = Shared::try_new(Interfaces { next: AtomicU32::new(1), open: Mutex::default() }).unwrap();
     let ovs = Ovs::<User, VecPacket>::register(&domain, Box::new(Handle(interfaces.clone()))).unwrap();
 
     let mut sockets = BTreeMap::new();
@@ -241,7 +251,9 @@ fn linux_6_12_answers_the_same() {
     );
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
     for (at, (prefix, reason)) in DIFFERENT.iter().enumerate() {
-        assert!(listed[at] > 0, "{prefix} is listed ({reason}) and does not differ");
+        let one_processor = std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+        let may_be_equal = *prefix == "vp-set-pid" && one_processor;
+        assert!(listed[at] > 0 || may_be_equal, "{prefix} is listed ({reason}) and does not differ");
     }
     ovs.shut_down();
     domain.shut_down();

@@ -41,8 +41,8 @@ impl<'a, const N: usize> Index<'a, N> {
             let row = table.row(attr.number());
             match level {
                 Level::Exact => check_exact(&attr, row)?,
-                Level::Liberal => check(&attr, row, false)?,
-                Level::Strict => check(&attr, row, true)?,
+                Level::Liberal => check(&attr, row, table, false)?,
+                Level::Strict => check(&attr, row, table, true)?,
             }
             // Numbers outside the table (liberal only) have no place, and need none.
             if row.is_some()
@@ -113,16 +113,27 @@ fn check_exact(attr: &Attr<'_>, row: Option<&'static Row>) -> Result<(), Error> 
 }
 
 #[inline]
-fn check(attr: &Attr<'_>, row: Option<&'static Row>, strict: bool) -> Result<(), Error> {
+fn check(
+    attr: &Attr<'_>,
+    row: Option<&'static Row>,
+    table: &'static Table,
+    strict: bool,
+) -> Result<(), Error> {
     let Some(row) = row else {
         return if strict {
-            Err(Error::new(Errno::EINVAL).text("Unknown attribute type").at(attr.offset()))
+            // Within the table's range there is a gap; beyond, nobody knows of such a number.
+            let gap = attr.number() <= table.max();
+            let text = if gap { "Unsupported attribute" } else { "Unknown attribute type" };
+            Err(Error::new(Errno::EINVAL).text(text).at(attr.offset()))
         } else {
             Ok(())
         };
     };
     let len = attr.payload().len();
     let failed = |errno| Err(Error::new(errno).text(FAILED).at(attr.offset()).row(row));
+    if strict && attr.is_nested() && row.policy != Policy::Nested {
+        return Err(Error::new(Errno::EINVAL).text("NLA_F_NESTED not expected").at(attr.offset()).row(row));
+    }
     match row.policy {
         Policy::None => Ok(()),
         Policy::Min(min) if len < usize::from(min) => failed(Errno::ERANGE),
@@ -131,7 +142,7 @@ fn check(attr: &Attr<'_>, row: Option<&'static Row>, strict: bool) -> Result<(),
         Policy::Flag if len > 0 => failed(Errno::ERANGE),
         Policy::Flag => Ok(()),
         Policy::Uint(width, min, max) => {
-            check_width(len, width, strict).or_else(failed)?;
+            check_width(len, width, strict, attr, row)?;
             let value = match width {
                 1 => attr.u8().map(u64::from),
                 2 => attr.u16().map(u64::from),
@@ -141,7 +152,7 @@ fn check(attr: &Attr<'_>, row: Option<&'static Row>, strict: bool) -> Result<(),
             in_range(value.is_some_and(|value| (min..=max).contains(&value)), attr, row)
         }
         Policy::Sint(width, min, max) => {
-            check_width(len, width, strict).or_else(failed)?;
+            check_width(len, width, strict, attr, row)?;
             let value = match width {
                 1 => attr.u8().map(|value| i64::from(value.cast_signed())),
                 2 => attr.u16().map(|value| i64::from(value.cast_signed())),
@@ -153,7 +164,12 @@ fn check(attr: &Attr<'_>, row: Option<&'static Row>, strict: bool) -> Result<(),
         Policy::NulString(max) => {
             let limit = usize::from(max).saturating_add(1).min(len);
             match attr.payload().get(..limit) {
-                Some(text) if text.contains(&0) => Ok(()),
+                // Some NUL is near enough; but for one that ends it, the whole is to be no longer than the text may be.
+                Some(text) if text.contains(&0) => {
+                    let payload = attr.payload();
+                    let len = payload.strip_suffix(&[0]).unwrap_or(payload).len();
+                    if max > 0 && len > usize::from(max) { failed(Errno::ERANGE) } else { Ok(()) }
+                }
                 _ => failed(Errno::EINVAL),
             }
         }
@@ -179,13 +195,16 @@ fn check(attr: &Attr<'_>, row: Option<&'static Row>, strict: bool) -> Result<(),
     }
 }
 
-fn check_width(len: usize, width: u8, strict: bool) -> Result<(), Errno> {
-    // Liberal reading takes the first bytes of an integer that is too long, as it always did.
-    if len < usize::from(width) || (strict && len != usize::from(width)) {
-        Err(Errno::ERANGE)
-    } else {
-        Ok(())
+fn check_width(len: usize, width: u8, strict: bool, attr: &Attr<'_>, row: &'static Row) -> Result<(), Error> {
+    let width = usize::from(width);
+    if strict && len != width {
+        return Err(Error::new(Errno::EINVAL).text("invalid attribute length").at(attr.offset()).row(row));
     }
+    // Liberal reading takes the first bytes of an integer that is too long, as it always did.
+    if len < width {
+        return Err(Error::new(Errno::ERANGE).text(FAILED).at(attr.offset()).row(row));
+    }
+    Ok(())
 }
 
 fn in_range(fits: bool, attr: &Attr<'_>, row: &'static Row) -> Result<(), Error> {

@@ -5,14 +5,11 @@ use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{MutexGuard, OnceLock, PoisonError};
 
 /// pfnl in a process.
 #[derive(Clone, Copy, Debug)]
 pub enum User {}
-
-/// Statistics shards: threads beyond this number share them.
-const CPUS: usize = 4;
 
 impl Platform for User {
     type Mutex<T: Send> = std::sync::Mutex<T>;
@@ -43,14 +40,15 @@ impl Platform for User {
         CPU.with(|cpu| {
             if cpu.get() == usize::MAX {
                 // Relaxed: only the number counts.
-                cpu.set(NEXT.fetch_add(1, Ordering::Relaxed) % CPUS);
+                cpu.set(NEXT.fetch_add(1, Ordering::Relaxed) % Self::cpus());
             }
             cpu.get()
         })
     }
 
     fn cpus() -> usize {
-        CPUS
+        static CPUS: OnceLock<usize> = OnceLock::new();
+        *CPUS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
     fn random(out: &mut [u8]) {

@@ -130,17 +130,20 @@ impl Ports {
         self.open(PortKind::Netdev, &link, Box::new(socket)).map(|(port, _)| port)
     }
 
-    /// A new interface whose other side is the port; it goes away with the port.
+    /// A new interface whose other side is the port; it goes away with the port. It gets this ifindex, if one is given.
     ///
     /// # Errors
-    /// `EEXIST` where there is an interface of this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name,
+    /// `EBUSY` where an interface has the ifindex, `EEXIST` where there is an interface of this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name,
     /// `EPERM` without CAP_NET_ADMIN, `EOPNOTSUPP` without /dev/net/tun.
-    pub fn open_internal(&self, name: &str) -> Result<Box<dyn Port<Frame>>> {
+    pub fn open_internal(&self, name: &str, ifindex: Option<u32>) -> Result<Box<dyn Port<Frame>>> {
         names::check(name)?;
         if self.registry.links.lock().by_name(name).is_ok() {
             return Err(Errno::EEXIST);
         }
-        let tap = Tap::create(name).map_err(|error| match Errno::from(error) {
+        if ifindex.is_some_and(|ifindex| self.registry.links.lock().by_index(ifindex).is_ok()) {
+            return Err(Errno::EBUSY);
+        }
+        let tap = Tap::create(name, ifindex).map_err(|error| match Errno::from(error) {
             Errno::EBUSY => Errno::EEXIST, // made by another in between
             Errno::EACCES => Errno::EPERM, // /dev/net/tun is not for us
             Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => Errno::EOPNOTSUPP, // or not there

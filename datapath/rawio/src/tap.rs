@@ -23,12 +23,12 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Makes an interface of this name, with checksums and TCP segmentation left to us.
+    /// Makes an interface of this name, and of this number if one is given, with checksums and TCP segmentation left to us.
     ///
     /// # Errors
-    /// `EPERM` without CAP_NET_ADMIN, `EBUSY` where an interface of this name exists, `EINVAL` where it cannot be a
+    /// `EPERM` without CAP_NET_ADMIN, `EBUSY` where an interface of this name or number exists, `EINVAL` where it cannot be a
     /// name, `ENAMETOOLONG`, `ENOENT` or `ENODEV` without /dev/net/tun.
-    pub fn create(name: &str) -> Result<Tap> {
+    pub fn create(name: &str, ifindex: Option<u32>) -> Result<Tap> {
         if name.len() > NAME_MAX {
             return Err(Error::from_raw_os_error(libc::ENAMETOOLONG));
         }
@@ -51,9 +51,12 @@ impl Tap {
         request.ifr_ifru.ifru_flags = flags as libc::c_short;
         let fd = file.as_raw_fd();
         let header = VnetHeader::LEN as libc::c_int;
-        // SAFETY: TUNSETIFF reads and writes a struct ifreq, TUNSETVNETHDRSZ reads an int; both live here.
+        // SAFETY: TUNSETIFF reads and writes a struct ifreq, TUNSETVNETHDRSZ and TUNSETIFINDEX read an int; all live here.
         // TUNSETOFFLOAD takes its bits as the argument itself.
         unsafe {
+            if let Some(ifindex) = ifindex {
+                check(libc::ioctl(fd, libc::TUNSETIFINDEX, &raw const ifindex) as isize)?;
+            }
             check(libc::ioctl(fd, libc::TUNSETIFF, &raw mut request) as isize)?;
             check(libc::ioctl(fd, libc::TUNSETVNETHDRSZ, &raw const header) as isize)?;
             let with_udp = libc::c_ulong::from(OFFLOADS | UDP_OFFLOADS);

@@ -175,7 +175,7 @@ fn sockets_on_interfaces_down_or_gone() {
 #[test]
 fn a_tap_lives_as_long_as_its_descriptor() {
     in_namespace("tap", || {
-        let tap = match Tap::create("pfnl-tap") {
+        let tap = match Tap::create("pfnl-tap", None) {
             Ok(tap) => tap,
             Err(error) if matches!(error.raw_os_error(), Some(1 | 2 | 13)) => {
                 return println!("skipped a_tap_lives_as_long_as_its_descriptor: {error}");
@@ -185,10 +185,10 @@ fn a_tap_lives_as_long_as_its_descriptor() {
         let mut links = Links::open().unwrap();
         let link = links.by_name("pfnl-tap").unwrap();
         assert_eq!((link.kind.as_str(), link.mtu, link.is_up()), ("tun", 1500, false));
-        assert_eq!(errno(Tap::create("pfnl-tap")), 16, "EBUSY");
-        assert_eq!(errno(Tap::create("lo")), 16, "EBUSY");
-        assert_eq!(errno(Tap::create("a-name-too-long!")), 36, "ENAMETOOLONG");
-        assert_eq!(errno(Tap::create("tap%d")), 22, "EINVAL");
+        assert_eq!(errno(Tap::create("pfnl-tap", None)), 16, "EBUSY");
+        assert_eq!(errno(Tap::create("lo", None)), 16, "EBUSY");
+        assert_eq!(errno(Tap::create("a-name-too-long!", None)), 36, "ENAMETOOLONG");
+        assert_eq!(errno(Tap::create("tap%d", None)), 22, "EINVAL");
         assert_eq!(errno(tap.send(&VnetHeader::default(), &frame(&[0; 50]))), 5, "EIO while down");
 
         ip("link set pfnl-tap addrgenmode none up");
@@ -207,7 +207,7 @@ fn a_tap_lives_as_long_as_its_descriptor() {
         ip("link del pfnl-tap");
         assert!(!tap.is_attached());
         assert_eq!(errno(tap.recv(&mut buffer)), 77, "EBADFD");
-        drop(Tap::create("pfnl-tap").unwrap());
+        drop(Tap::create("pfnl-tap", None).unwrap());
         assert_eq!(errno(links.by_name("pfnl-tap")), 19, "ENODEV");
     });
 }

@@ -67,12 +67,22 @@ pub(crate) struct Match {
     pub mask: FlowKey,
 }
 
+impl Match {
+    /// A match of zeroes, for where only a UFID counts.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn try_zero() -> Result<Box<Match>, Error> {
+        Ok(Match::new_box_zeroed().map_err(|_| Errno::ENOMEM)?)
+    }
+}
+
 /// A new flow's key and mask. Without a mask, all that the key has counts.
 ///
 /// # Errors
 /// `EINVAL`, `ENOMEM`.
 pub(crate) fn parse_match(key: Attrs<'_>, mask: Option<Attrs<'_>>) -> Result<Box<Match>, Error> {
-    let mut parsed = Match::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+    let mut parsed = Match::try_zero()?;
     let Match { key: out, mask: out_mask } = &mut *parsed;
     let present = key_fields(key, out)?;
 

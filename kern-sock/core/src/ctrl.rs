@@ -104,7 +104,7 @@ impl<P: Platform> Dump for Families<P> {
             }
             self.next = registered.info.id.saturating_add(1);
         }
-        Ok(Progress::Done)
+        Ok(Progress::End)
     }
 }
 

@@ -487,10 +487,11 @@ fn free_id(families: &[Shared<Registered>]) -> Option<u16> {
         .find(|&id| families.iter().all(|family| family.info.id != id))
 }
 
-/// The first of `count` free group numbers in a row. 16 to 18 are nlctrl's and two that Linux sets aside.
+/// The first of `count` free group numbers in a row. Linux hands out none below 2; 16 to 18 are nlctrl's and two that it
+/// sets aside.
 fn free_groups(families: &[Shared<Registered>], count: usize) -> u32 {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let mut first = 1u32;
+    let mut first = 2u32;
     loop {
         let end = first.saturating_add(count);
         let taken = families

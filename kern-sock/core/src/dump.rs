@@ -9,8 +9,10 @@ use pfnl_proto::{Errno, Error, Writer};
 pub enum Progress {
     /// There may be more.
     More,
-    /// That was all.
+    /// That was all; the end stands in a block of its own, as with most families of Linux.
     Done,
+    /// That was all, and the end may stand behind the last record, as with nlctrl's list of families.
+    End,
 }
 
 /// A dump in progress: a cursor that knows how to go on.

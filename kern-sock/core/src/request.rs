@@ -194,21 +194,30 @@ fn next_block<P: Platform>(socket: &State<P>) {
         return socket.fail(Errno::ENOBUFS);
     }
     let mut writer = Writer::with_limit(&mut bytes, size);
+    let mut joined = false;
     if state.ended.is_none() {
         let (family, seq, portid) = (state.family, state.seq, state.portid);
         let mut block = DumpBlock { writer: &mut writer, family, seq, portid };
         match state.dump.next(&mut block) {
             Ok(Progress::More) if !block.is_empty() => {}
-            Ok(_) => state.ended = Some(Ok(())),
+            Ok(progress) => {
+                state.ended = Some(Ok(()));
+                joined = progress == Progress::End;
+            }
             Err(error) => state.ended = Some(Err(error)),
         }
     }
     let done = match state.ended {
-        Some(outcome) if writer.is_empty() => {
+        Some(outcome) if joined || writer.is_empty() => {
             let mut extack = Extack::default();
             let outcome = extack.record(outcome);
+            let mark = writer.mark();
             ack::write_done(&mut writer, state.seq, state.portid, NLM_F_MULTI, outcome, &extack, state.style);
-            true
+            let fits = writer.result().is_ok();
+            if !fits {
+                writer.rewind(mark);
+            }
+            fits
         }
         _ => false,
     };

@@ -40,7 +40,7 @@ crate::attributes! {
         /// Only a probe: do not log errors.
         8 PROBE probe: flag;
         /// The flow's name, 1 to 16 bytes of the installer's choosing.
-        9 UFID ufid: bytes(16) [Policy::None];
+        9 UFID ufid: bytes(16) [Policy::Min(1)];
         /// `UFID_F_*`: what a reply may leave out.
         10 UFID_FLAGS ufid_flags: u32;
         /// Pads 64-bit values.

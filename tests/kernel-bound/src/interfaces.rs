@@ -49,7 +49,7 @@ impl Devices<Kernel, VecPacket> for Interfaces {
         open(name, PortKind::Netdev)
     }
 
-    fn open_internal(&self, name: &[u8]) -> Result<Box<dyn Port<VecPacket>>> {
+    fn open_internal(&self, name: &[u8], _ifindex: Option<u32>) -> Result<Box<dyn Port<VecPacket>>> {
         open(name, PortKind::Internal)
     }
 

@@ -42,9 +42,9 @@ impl Devices<User, Frame> for HostDevices {
         })
     }
 
-    fn open_internal(&self, name: &[u8]) -> Result<Box<dyn Port<Frame>>> {
+    fn open_internal(&self, name: &[u8], ifindex: Option<u32>) -> Result<Box<dyn Port<Frame>>> {
         let name = text(name)?;
-        match self.ports.open_internal(name) {
+        match self.ports.open_internal(name, ifindex) {
             Err(errno @ (Errno::EPERM | Errno::EOPNOTSUPP)) => {
                 let (port, _nobody) = self.ports.open_memory(name, PortKind::Internal)?;
                 tracing::warn!(

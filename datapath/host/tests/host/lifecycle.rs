@@ -41,12 +41,12 @@ fn what_cannot_be_a_port() {
         sh("ip link add va type veth peer name vb");
         let va = ports.open_netdev("va").unwrap();
         assert_eq!(errno(ports.open_netdev("va")), Some(Errno::EBUSY));
-        assert_eq!(errno(ports.open_internal("va")), Some(Errno::EEXIST));
-        assert_eq!(errno(ports.open_internal("")), Some(Errno::EINVAL));
-        assert_eq!(errno(ports.open_internal("no space")), Some(Errno::EINVAL));
-        assert_eq!(errno(ports.open_internal("a-name-that-is-too-long")), Some(Errno::ENAMETOOLONG));
-        let br = ports.open_internal("br0").unwrap();
-        assert_eq!(errno(ports.open_internal("br0")), Some(Errno::EEXIST));
+        assert_eq!(errno(ports.open_internal("va", None)), Some(Errno::EEXIST));
+        assert_eq!(errno(ports.open_internal("", None)), Some(Errno::EINVAL));
+        assert_eq!(errno(ports.open_internal("no space", None)), Some(Errno::EINVAL));
+        assert_eq!(errno(ports.open_internal("a-name-that-is-too-long", None)), Some(Errno::ENAMETOOLONG));
+        let br = ports.open_internal("br0", None).unwrap();
+        assert_eq!(errno(ports.open_internal("br0", None)), Some(Errno::EEXIST));
         assert_eq!(errno(ports.open_netdev("br0")), Some(Errno::EINVAL), "an internal port is no netdev");
         assert_eq!((va.kind(), br.kind()), (PortKind::Netdev, PortKind::Internal));
         assert_eq!((va.name().bytes(), br.name().bytes()), (&b"va"[..], &b"br0"[..]));
@@ -56,7 +56,7 @@ fn what_cannot_be_a_port() {
         // Detached, the same can be opened at once, though the old port still exists.
         ports.detach(va.ifindex());
         ports.detach(br.ifindex());
-        let (again, anew) = (ports.open_netdev("va").unwrap(), ports.open_internal("br0").unwrap());
+        let (again, anew) = (ports.open_netdev("va").unwrap(), ports.open_internal("br0", None).unwrap());
         assert_eq!(again.ifindex(), va.ifindex());
         drop((va, br));
         assert!(again.stats().is_some() && anew.stats().is_some());
@@ -88,7 +88,7 @@ fn interfaces_change_and_vanish() {
         let ports = Ports::start(1).unwrap();
         let (tell, told) = mpsc::channel();
         ports.on_event(move |event| tell.send(event).unwrap());
-        let (va, br) = (ports.open_netdev("va").unwrap(), ports.open_internal("br0").unwrap());
+        let (va, br) = (ports.open_netdev("va").unwrap(), ports.open_internal("br0", None).unwrap());
         ports.attach(va.ifindex(), |_| ()).unwrap();
         ports.attach(br.ifindex(), |_| ()).unwrap();
         assert!(!va.is_up());
@@ -128,7 +128,7 @@ fn an_internal_port_dies_with_the_namespace_it_moved_to() {
         let ports = Ports::start(1).unwrap();
         let (tell, told) = mpsc::channel();
         ports.on_event(move |event| tell.send(event).unwrap());
-        let br = ports.open_internal("br0").unwrap();
+        let br = ports.open_internal("br0", None).unwrap();
         ports.attach(br.ifindex(), |_| ()).unwrap();
         let host = Namespace::new();
         host.adopt("br0");
@@ -151,7 +151,7 @@ fn a_deleted_tap_does_not_keep_a_thread_busy() {
             return;
         }
         let ports = Ports::start(1).unwrap();
-        let br = ports.open_internal("br0").unwrap();
+        let br = ports.open_internal("br0", None).unwrap();
         ports.attach(br.ifindex(), |_| ()).unwrap();
         sh("ip link set br0 up && ip link del br0");
         wait_for("removal", || !br.is_up());
@@ -184,7 +184,7 @@ fn removal_under_traffic_leaves_nothing() {
         for round in 0..30 {
             let pa: Arc<dyn Port<Frame>> = Arc::from(ports.open_netdev("pa").unwrap());
             let pb: Arc<dyn Port<Frame>> = Arc::from(ports.open_netdev("pb").unwrap());
-            let tap: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br0").unwrap());
+            let tap: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br0", None).unwrap());
             for (from, to) in [(&pa, &pb), (&pb, &pa)] {
                 let (to, tap, seen) = (Arc::clone(to), Arc::clone(&tap), Arc::clone(&seen));
                 let forward = move |frame: Frame| {
@@ -244,7 +244,7 @@ fn without_privilege_ports_are_refused_and_memory_is_not() {
     const CHILD: &str = "PFNL_UNPRIVILEGED";
     if std::env::var_os(CHILD).is_some() {
         let ports = Ports::start(1).unwrap();
-        assert_eq!(errno(ports.open_internal("pfnl-eperm")), Some(Errno::EPERM));
+        assert_eq!(errno(ports.open_internal("pfnl-eperm", None)), Some(Errno::EPERM));
         let links = std::fs::read_dir("/sys/class/net").unwrap();
         let some =
             links.map(|link| link.unwrap().file_name().into_string().unwrap()).find(|name| name != "lo");

@@ -36,7 +36,7 @@ pub fn find_frame(tap: &PacketSocket, is_it: impl Fn(&[u8]) -> bool) -> Option<V
 
 /// Whether TAP interfaces may be made here; says so if not.
 pub fn has_taps(name: &str) -> bool {
-    let probe = Tap::create("pfnl-probe");
+    let probe = Tap::create("pfnl-probe", None);
     if let Err(error) = &probe {
         println!("skipped {name}: no TAP interface: {error}");
     }

@@ -49,7 +49,7 @@ fn internal_to_netdev() {
         let peer = Namespace::beside("pa", 1);
         let ports = Ports::start(2).unwrap();
         let pa = netdev(&ports, "pa");
-        let br: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br-pfnl").unwrap());
+        let br: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br-pfnl", None).unwrap());
         connect(&ports, &pa, &br);
         assert!(!br.is_up(), "internal ports come up down");
         // Moved to a namespace of its own, as containers have it, it goes on; nothing is told of its leaving.
@@ -79,7 +79,7 @@ fn statistics_are_the_switchs_view() {
         let peer = Namespace::beside("pa", 1);
         let ports = Ports::start(1).unwrap();
         let pa = netdev(&ports, "pa");
-        let br: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br-pfnl").unwrap());
+        let br: Arc<dyn Port<Frame>> = Arc::from(ports.open_internal("br-pfnl", None).unwrap());
         connect(&ports, &pa, &br);
         sh("ip addr add 10.9.9.2/24 dev br-pfnl && ip link set br-pfnl addrgenmode none up");
         peer.sh("ip link set eth0 addrgenmode none && ip addr flush dev eth0 scope link");
