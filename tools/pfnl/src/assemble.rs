@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use pfnl_datapath_host::Ports;
 use pfnl_ovs::Ovs;
 use pfnl_platform::{Shared, User};
-use pfnl_sock::Domain;
+use pfnl_sock::{Domain, Hook};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Makes one.
+    /// Makes one, with somebody who sees what passes, perhaps.
     ///
     /// # Errors
     /// No memory, no threads, or no sockets to ask the kernel about interfaces.
-    pub fn new() -> Result<Assembly> {
-        let domain = Domain::try_new().context("no domain")?;
+    pub fn new(hook: Option<Box<dyn Hook>>) -> Result<Assembly> {
+        let domain = hook.map_or_else(Domain::try_new, Domain::with_hook).context("no domain")?;
         let ports = Arc::new(Ports::start(1).context("no forwarding threads")?);
         let devices = HostDevices { ports: Arc::clone(&ports) };
         let ovs = Ovs::register(&domain, Box::new(devices)).context("no Open vSwitch families")?;

@@ -1,7 +1,8 @@
 //! Run netlink programs against a user-space PF_NETLINK and Open vSwitch datapath.
 //!
 //! The assembler of the user-space host: it puts a domain, the families and the datapath together
-//! ([`assemble`]) and serves them, to whoever comes ([`serve`]) or to one program ([`run`]).
+//! ([`assemble`]) and serves them, to whoever comes ([`serve`]) or to one program ([`run`]), whose messages it shows
+//! on demand ([`trace`]).
 #![forbid(unsafe_code)]
 
 mod assemble;
@@ -10,6 +11,7 @@ mod program;
 mod run;
 mod serve;
 mod status;
+mod trace;
 
 use clap::{ArgAction, Parser, Subcommand};
 use std::ffi::OsString;
@@ -58,6 +60,24 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
         command: Vec<OsString>,
     },
+    /// Runs a program as `run` does, at a private host, and shows each netlink message that it sends or is given.
+    ///
+    /// A line for each message: seconds, process/portid, > sent or < received, what it is; then its attributes. What is
+    /// received is shown when it is queued for the program, which may read it later, or never.
+    Trace {
+        /// Shows each message as a JSON object on a line of its own.
+        #[arg(long)]
+        json: bool,
+        /// Shows them in a file; else on standard error.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Also writes a capture that Wireshark and tshark read.
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+        command: Vec<OsString>,
+    },
     /// Shows a host's sockets, families and datapaths.
     Status {
         /// Where the host is, as for serve.
@@ -72,6 +92,9 @@ fn main() -> ExitCode {
     let (result, failure) = match command.action {
         Action::Serve { socket, mode, max_sockets } => (serve::serve(socket, mode, max_sockets), 1),
         Action::Run { socket, command } => (run::run(socket, &command), run::FAILED),
+        Action::Trace { json, output, pcap, command } => {
+            (trace::trace(json, output.as_deref(), pcap.as_deref(), &command), run::FAILED)
+        }
         Action::Status { socket } => (status::status(socket), 1),
     };
     result.unwrap_or_else(|error| {

@@ -31,6 +31,19 @@ const PRELOAD: &str = "libpfnl_preload.so";
 /// # Errors
 /// There is no host, or no preload library.
 pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
+    let host = |path: &Path| PrivateHost::start(path, Assembly::new(None)?);
+    with_host(socket, command, host)
+}
+
+/// Runs a program at the host of a path, or at one that `start` makes at the path it is given.
+///
+/// # Errors
+/// As [`run`].
+pub fn with_host(
+    socket: Option<PathBuf>,
+    command: &[OsString],
+    start: impl FnOnce(&Path) -> Result<PrivateHost>,
+) -> Result<ExitCode> {
     let [name, arguments @ ..] = command else { bail!("no program") };
     match inspect(name) {
         Ok(program) if program.is_go => eprintln!(
@@ -58,7 +71,7 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
         }
         None => {
             let path = private.path()?.join("pfnl.sock");
-            let host = PrivateHost::start(&path)?;
+            let host = start(&path)?;
             (path, Some(host))
         }
     };
@@ -102,14 +115,17 @@ impl Private {
 }
 
 /// A host in a thread of this process. Dropping it without [`PrivateHost::end`] only tells it to stop.
-struct PrivateHost {
+pub struct PrivateHost {
     stopper: Stopper,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl PrivateHost {
-    fn start(path: &Path) -> Result<PrivateHost> {
-        let assembly = Assembly::new()?;
+    /// Serves what was assembled, at a path.
+    ///
+    /// # Errors
+    /// The path cannot be served, or there is no thread.
+    pub fn start(path: &Path, assembly: Assembly) -> Result<PrivateHost> {
         let mut host = Host::bind(&Config::new(path), assembly.domain.clone())?;
         let stopper = host.stopper();
         let thread = thread::Builder::new().name("pfnl-host".into()).spawn(move || {

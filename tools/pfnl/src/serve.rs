@@ -17,7 +17,7 @@ use std::thread;
 pub fn serve(socket: Option<PathBuf>, mode: u32, sockets_per_user: usize) -> Result<ExitCode> {
     let config = Config { mode, sockets_per_user, ..Config::new(path(socket)?) };
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let assembly = Assembly::new()?;
+    let assembly = Assembly::new(None)?;
     let mut host = Host::bind(&config, assembly.domain.clone())?;
     raise_descriptor_limit();
     let stopper = host.stopper();
