@@ -36,8 +36,8 @@ fn is_ours(message: &Message<'_>, families: &Families) -> bool {
     if families.name(message.header.kind) != Some("nlctrl") || message.header.flags & NLM_F_MULTI == 0 {
         return true;
     }
-    let attrs = Attrs::new(message.bytes.get(genl::USER_HEADER..).unwrap_or_default(), 0);
-    let name = attrs.filter(|attr| attr.number() == ctrl::FAMILY_NAME).next();
+    let mut attrs = Attrs::new(message.bytes.get(genl::USER_HEADER..).unwrap_or_default(), 0);
+    let name = attrs.find(|attr| attr.number() == ctrl::FAMILY_NAME);
     name.is_none_or(|name| name.string() == b"nlctrl" || name.string().starts_with(b"ovs_"))
 }
 
@@ -55,13 +55,17 @@ fn blanked(message: &Message<'_>, families: &Families) -> Vec<u8> {
         let payload = range(&attr);
         match (name, attr.number()) {
             // hit, missed, lost; not the number of flows.
-            ("ovs_datapath", datapath::STATS) => places.push(payload.start..payload.end.min(payload.start + 24)),
+            ("ovs_datapath", datapath::STATS) => {
+                places.push(payload.start..payload.end.min(payload.start + 24))
+            }
             // mask_hit and cache_hit; not the number of masks.
             ("ovs_datapath", datapath::MEGAFLOW_STATS) => {
                 places.push(payload.start..payload.end.min(payload.start + 8));
                 places.push(payload.end.min(payload.start + 16)..payload.end);
             }
-            ("ovs_vport", vport::STATS) | ("ovs_flow", flow::USED) | ("ovs_packet", packet::HASH) => places.push(payload),
+            ("ovs_vport", vport::STATS) | ("ovs_flow", flow::USED) | ("ovs_packet", packet::HASH) => {
+                places.push(payload)
+            }
             ("ovs_vport", vport::UPCALL_STATS) => places.extend(attr.attrs().map(|inner| range(&inner))),
             ("ovs_vport", vport::IFINDEX) => unknown_number(&bytes, payload, &mut places),
             // STATS and USED of a meter.
@@ -80,7 +84,9 @@ fn range(attr: &Attr<'_>) -> Range<usize> {
 
 /// An interface's number, unless it was chosen.
 fn unknown_number(bytes: &[u8], place: Range<usize>, places: &mut Vec<Range<usize>>) {
-    let Some(number) = bytes.get(place.clone()).and_then(|bytes| bytes.first_chunk().copied()) else { return };
+    let Some(number) = bytes.get(place.clone()).and_then(|bytes| bytes.first_chunk().copied()) else {
+        return;
+    };
     let number = u32::from_ne_bytes(number);
     if number != 0 && !WORLD.iter().any(|(_, chosen)| *chosen == number) {
         places.push(place);

@@ -1,10 +1,10 @@
 //! Two answers to one request.
 
+use crate::blank;
 use crate::families::Families;
 use crate::run::Answer;
-use crate::blank;
-use pfnl_proto::msg::{Header, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN};
 use pfnl_proto::Fixed;
+use pfnl_proto::msg::{Header, NLMSG_DONE, NLMSG_ERROR, NLMSG_HDRLEN};
 
 /// How two answers stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +32,16 @@ impl Parts {
     /// Of an answer as it came.
     pub fn of(answer: &Answer, families: &Families) -> Parts {
         Parts { messages: blank::messages(answer, families) }
+    }
+
+    /// Of what a probe saw.
+    pub fn of_text(lines: &[String]) -> Parts {
+        Parts { messages: lines.iter().map(|line| line.clone().into_bytes()).collect() }
+    }
+
+    /// What a probe saw.
+    pub fn text(&self) -> Vec<String> {
+        self.messages.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
     }
 
     fn ends(&self) -> impl Iterator<Item = &Vec<u8>> {

@@ -24,7 +24,8 @@ impl Families {
     /// The request for them.
     pub fn request() -> Vec<u8> {
         let mut bytes = Vec::new();
-        let header = Header { kind: genl::GENL_ID_CTRL, flags: NLM_F_REQUEST | NLM_F_DUMP, ..Header::default() };
+        let header =
+            Header { kind: genl::GENL_ID_CTRL, flags: NLM_F_REQUEST | NLM_F_DUMP, ..Header::default() };
         Writer::new(&mut bytes).message(header, |w| {
             w.raw_fixed(&genl::Header { cmd: nlctrl::cmd::GETFAMILY, version: 1, reserved: 0 });
         });
@@ -33,8 +34,11 @@ impl Families {
 
     /// What the answer says.
     pub fn read(datagrams: &[Vec<u8>]) -> Families {
-        let mut families: Vec<_> =
-            datagrams.iter().flat_map(|datagram| Messages::new(datagram)).filter_map(|m| family(m.bytes)).collect();
+        let mut families: Vec<_> = datagrams
+            .iter()
+            .flat_map(|datagram| Messages::new(datagram))
+            .filter_map(|m| family(m.bytes))
+            .collect();
         families.sort_by_key(|family| family.id);
         Families(families)
     }
@@ -42,6 +46,11 @@ impl Families {
     /// A family's id; a number that nobody has, if there is no such family.
     pub fn id(&self, name: &str) -> u16 {
         self.0.iter().find(|family| family.name == name).map_or(genl::GENL_MAX_ID, |family| family.id)
+    }
+
+    /// A family's groups.
+    pub fn groups(&self, name: &str) -> Option<&[(String, u32)]> {
+        self.0.iter().find(|family| family.name == name).map(|family| family.groups.as_slice())
     }
 
     /// The name to an id.

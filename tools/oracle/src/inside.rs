@@ -1,7 +1,6 @@
 //! pfnl in this process, with interfaces that exist only by name and number.
 
 use crate::families::Families;
-use crate::generate::WORLD;
 use crate::run::Kernel;
 use anyhow::{Result, ensure};
 use pfnl_datapath::port::{Port, PortKind, PortName};
@@ -34,15 +33,30 @@ impl Inside {
     /// # Errors
     /// The ids or groups do not come out the same.
     pub fn new(like: &Families, interfaces: &[(String, u32)]) -> Result<Inside> {
+        // Linux sets the group numbers 0 and 1 aside; so that this does not depend on pfnl's doing so, both are tried.
+        for spare in 0..2 {
+            let mut inside = Inside::with_spare_groups(like, interfaces, spare)?;
+            let own = crate::run::families(&mut inside)?;
+            let same = |name: &str| own.groups(name).is_none_or(|groups| Some(groups) == like.groups(name));
+            if ["ovs_datapath", "ovs_vport", "ovs_flow"].into_iter().all(same) {
+                return Ok(inside);
+            }
+        }
+        anyhow::bail!("the families' groups do not get the same numbers as in the recorded kernel")
+    }
+
+    fn with_spare_groups(like: &Families, interfaces: &[(String, u32)], spare: usize) -> Result<Inside> {
         let domain = Domain::<User>::try_new()?;
         let first = like.id("ovs_datapath");
-        let before: Vec<_> = like.0.iter().filter(|family| family.id < first && family.name != "nlctrl").collect();
+        let before: Vec<_> =
+            like.0.iter().filter(|family| family.id < first && family.name != "nlctrl").collect();
         for id in pfnl_proto::genl::GENL_START_ALLOC.. {
             let family = before.iter().find(|family| family.id == id);
             if id == first {
                 break;
             }
-            let groups = family.map_or(0, |family| family.groups.len());
+            let spare = if id == pfnl_proto::genl::GENL_START_ALLOC { spare } else { 0 };
+            let groups = family.map_or(0, |family| family.groups.len()) + spare;
             let got = domain.register(filler(id, groups), Shared::try_new(())?)?;
             ensure!(got.id == id, "a family got id {} instead of {id}", got.id);
         }
@@ -56,9 +70,10 @@ impl Inside {
     fn perform(&mut self, step: &Step) -> Result<Outcome, Errno> {
         match step {
             Step::Open { socket, options } => self.open(*socket, options).map(|()| Outcome::default()),
-            Step::Send { socket, tx, read } => {
+            Step::Send { socket, tx, read, times } => {
                 let (socket, credentials) = self.sockets.get(socket).ok_or(Errno::EINVAL)?;
-                socket.send(None, &unhex(tx), credentials)?;
+                let tx = unhex(tx);
+                (0..*times).try_for_each(|_| socket.send(None, &tx, credentials))?;
                 Ok(if *read > 0 { drain(socket, *read, usize::MAX) } else { Outcome::default() })
             }
             Step::Read { socket, size, count } => {
@@ -76,9 +91,11 @@ impl Inside {
         let root = !options.unprivileged;
         let id = if root { 0 } else { 65534 };
         let credentials = Credentials { pid: 1, uid: id, gid: id, net_admin: root, net_broadcast: root };
-        let socket = Domain::open(&self.domain, SockType::Raw, NETLINK_GENERIC, credentials, Box::new(Silent))?;
+        let socket =
+            Domain::open(&self.domain, SockType::Raw, NETLINK_GENERIC, credentials, Box::new(Silent))?;
         socket.bind(SockAddr { portid: options.portid, groups: 0 }, &credentials)?;
-        let set = |level, name, value: u32| socket.set_option(level, name, &value.to_ne_bytes(), &credentials);
+        let set =
+            |level, name, value: u32| socket.set_option(level, name, &value.to_ne_bytes(), &credentials);
         set(SOL_NETLINK, EXT_ACK, options.extack.into())?;
         set(SOL_NETLINK, CAP_ACK, options.capped.into())?;
         if let Ok(size @ 1..) = u32::try_from(options.rcvbuf) {
@@ -103,10 +120,6 @@ impl Kernel for Inside {
     fn run(&mut self, steps: &[Step]) -> Result<Vec<Outcome>> {
         let failed = |errno: Errno| Outcome { errno: errno.linux(), ..Outcome::default() };
         Ok(steps.iter().map(|step| self.perform(step).unwrap_or_else(failed)).collect())
-    }
-
-    fn is_told_numbers(&self) -> bool {
-        false
     }
 }
 
@@ -198,7 +211,11 @@ impl Devices<User, VecPacket> for Handle {
         Ok(Box::new(Interface { name, ifindex, kind: PortKind::Netdev }))
     }
 
-    fn open_internal(&self, name: &[u8]) -> pfnl_platform::Result<Box<dyn Port<VecPacket>>> {
+    fn open_internal(
+        &self,
+        name: &[u8],
+        number: Option<u32>,
+    ) -> pfnl_platform::Result<Box<dyn Port<VecPacket>>> {
         let mut state = self.state();
         let bad = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
         if name.is_empty() || matches!(name, b"." | b"..") || name.iter().any(bad) {
@@ -213,11 +230,11 @@ impl Devices<User, VecPacket> for Handle {
         if state.taken.contains_key(&text) {
             return Err(Errno::EEXIST);
         }
-        let chosen = WORLD.iter().find(|(name, _)| *name == text).map(|(_, number)| *number);
-        let ifindex = chosen.unwrap_or_else(|| {
-            state.next += 1;
-            state.next
-        });
+        let ifindex = number.unwrap_or(state.next);
+        if state.taken.values().any(|taken| *taken == ifindex) {
+            return Err(Errno::EBUSY);
+        }
+        state.next += u32::from(number.is_none());
         state.taken.insert(text.clone(), ifindex);
         state.used.push((ifindex, true));
         let name = PortName::new(text.as_bytes()).ok_or(Errno::EINVAL)?;

@@ -15,6 +15,7 @@ pub mod families;
 pub mod generate;
 pub mod golden;
 pub mod inside;
+pub mod known;
 pub mod render;
 pub mod report;
 pub mod run;

@@ -3,10 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use pfnl_oracle::compare::Parts;
-use pfnl_oracle::families::Families;
 use pfnl_oracle::golden::{self, Head, Recorded};
-use pfnl_oracle::inside::Inside;
-use pfnl_oracle::report::Report;
 use pfnl_oracle::vm::{Guest, Kernel};
 use pfnl_oracle::{generate, run};
 use std::path::PathBuf;
@@ -28,9 +25,18 @@ struct Arguments {
     /// Write all classes of differences, decoded, to a file.
     #[arg(long, global = true)]
     report: Option<PathBuf>,
+    /// In that file also the differences whose reason is known.
+    #[arg(long, global = true)]
+    all: bool,
     /// How many examples of each class.
     #[arg(long, global = true, default_value_t = 2)]
     examples: usize,
+    /// Record everything to this file too.
+    #[arg(long, global = true)]
+    whole: Option<PathBuf>,
+    /// How many bytes a scenario may take in the recording, 0 = any number.
+    #[arg(long, global = true, default_value_t = 240_000)]
+    budget: usize,
     /// How many of a hundred cases of each family must be equal.
     #[arg(long, global = true, default_value_t = 99.0)]
     threshold: f64,
@@ -57,6 +63,8 @@ fn main() -> Result<()> {
         }
         Command::Record => {
             let (head, recorded) = ask_linux(&arguments)?;
+            let recorded =
+                if arguments.budget > 0 { golden::thin(recorded, arguments.budget) } else { recorded };
             let text = golden::write(&head, &recorded)?;
             std::fs::write(&arguments.golden, &text)?;
             println!("{}: {} requests, {} bytes", arguments.golden.display(), count(&recorded), text.len());
@@ -88,46 +96,52 @@ fn ask_linux(arguments: &Arguments) -> Result<(Head, Vec<Recorded>)> {
     let kernel = Kernel::find(&arguments.cache)?;
     let mut guest = Guest::boot(&kernel)?;
     let (families, interfaces) = (run::families(&mut guest)?, run::interfaces(&mut guest)?);
+    let probes =
+        run::probes(&mut guest, &families)?.into_iter().map(|(name, seen)| (name, seen.text())).collect();
     let mut recorded = Vec::new();
     for scenario in generate::all(&families) {
         if scenario.name.contains(&arguments.only) {
             let start = std::time::Instant::now();
             let answers = run::scenario(&mut guest, &families, &scenario)?;
             let answers = answers.iter().map(|answer| Parts::of(answer, &families)).collect();
-            eprintln!("oracle: {}: {} requests in {:.1?}", scenario.name, scenario.cases.len(), start.elapsed());
+            eprintln!(
+                "oracle: {}: {} requests in {:.1?}",
+                scenario.name,
+                scenario.cases.len(),
+                start.elapsed()
+            );
             recorded.push((scenario, answers));
         }
     }
-    Ok((Head { kernel: kernel.release, families, interfaces }, recorded))
+    Ok((Head { kernel: kernel.release, families, interfaces, probes }, recorded))
 }
 
 fn compare(arguments: &Arguments, head: &Head, recorded: &[Recorded]) -> Result<()> {
-    let report = ask_pfnl(head, recorded, &arguments.only)?;
-    println!("{}", report.table());
+    let report = run::replay(head, recorded, &arguments.only)?;
+    println!("{}\n{}", report.table(), report.reasons());
     if let Some(path) = &arguments.report {
-        let differences = report.differences(&head.families, arguments.examples);
-        std::fs::write(path, format!("# pfnl and Linux {}\n\n{}\n{differences}", head.kernel, report.table()))?;
+        let differences = report.differences(&head.families, arguments.examples, arguments.all);
+        let text = format!(
+            "# pfnl and Linux {}\n\n{}\n{}\n{differences}",
+            head.kernel,
+            report.table(),
+            report.reasons()
+        );
+        std::fs::write(path, text)?;
     }
     let unexplained = report.unexplained();
-    let low = report.equal().into_iter().filter(|(_, (equal, total))| *equal as f64 * 100.0 < arguments.threshold * *total as f64);
+    let threshold = arguments.threshold;
+    let low = report
+        .equal()
+        .into_iter()
+        .filter(|(_, (equal, total))| (*equal as f64) * 100.0 < threshold * (*total as f64));
     let low: Vec<_> = low.map(|(family, (equal, total))| format!("{family} {equal}/{total}")).collect();
     if !unexplained.is_empty() || !low.is_empty() {
         let first: Vec<_> = unexplained.iter().take(20).collect();
-        bail!("{} differ without a reason, the first {first:#?}; below {} %: {low:?}", unexplained.len(), arguments.threshold);
+        let count = unexplained.len();
+        bail!(
+            "{count} cases differ and nobody knows why, the first {first:#?}; below {threshold} %: {low:?}"
+        );
     }
     Ok(())
-}
-
-fn ask_pfnl(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> {
-    let families: &Families = &head.families;
-    let mut report = Report::default();
-    for (scenario, answers) in recorded.iter().filter(|(scenario, _)| scenario.name.contains(only)) {
-        // A new one each time: what one scenario leaves behind must not be another's trouble.
-        let mut pfnl = Inside::new(families, &head.interfaces)?;
-        let got = run::scenario(&mut pfnl, families, scenario)?;
-        for ((case, linux), pfnl) in scenario.cases.iter().zip(answers).zip(&got) {
-            report.add(case, linux.clone(), Parts::of(pfnl, families));
-        }
-    }
-    Ok(report)
 }

@@ -9,6 +9,9 @@ use std::fmt::Write;
 
 /// One message.
 pub fn message(bytes: &[u8], families: &Families) -> String {
+    if bytes.starts_with(b"errno ") {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let Some(header) = Header::read(bytes) else { return format!("{} bytes", bytes.len()) };
     match header.kind {
         NLMSG_ERROR => ack(&Message { header, bytes }),
@@ -24,7 +27,10 @@ pub fn message(bytes: &[u8], families: &Families) -> String {
             if let Some(datapath) = bytes.get(genl::USER_HEADER..start).and_then(i32::read) {
                 let _ = write!(text, " dp {datapath}");
             }
-            text.push_str(&attributes(Attrs::new(bytes.get(start..).unwrap_or_default(), start as u32), table));
+            text.push_str(&attributes(
+                Attrs::new(bytes.get(start..).unwrap_or_default(), start as u32),
+                table,
+            ));
             text
         }
     }
@@ -32,11 +38,19 @@ pub fn message(bytes: &[u8], families: &Families) -> String {
 
 fn ack(message: &Message<'_>) -> String {
     let Some(ack) = Ack::read(message) else { return "a short error".to_owned() };
-    let mut text = format!("error {} flags {:#x} len {}", ack.error, message.header.flags, message.header.len);
+    let mut text =
+        format!("error {} flags {:#x} len {}", ack.error, message.header.flags, message.header.len);
     if let Some(view) = ack.extended {
         text.push_str(&attributes(view.0.attrs(), Some(&extack::TABLE)));
     }
     text
+}
+
+/// The text of an error.
+pub fn said(bytes: &[u8]) -> Option<String> {
+    let header = Header::read(bytes).filter(|header| header.kind == NLMSG_ERROR)?;
+    let text = Ack::read(&Message { header, bytes })?.extended?.msg()?;
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 fn done(header: Header, bytes: &[u8]) -> String {
@@ -79,7 +93,9 @@ fn payload(attr: &Attr<'_>, kind: Option<Kind>) -> String {
         Some(Kind::Uint(2)) => attr.u16().map(u64::from),
         Some(Kind::Uint(4)) => attr.u32().map(u64::from),
         Some(Kind::Be(2)) => attr.be16().map(u64::from),
-        Some(Kind::String(_) | Kind::NulString(_)) => return format!(" {:?}", String::from_utf8_lossy(attr.string())),
+        Some(Kind::String(_) | Kind::NulString(_)) => {
+            return format!(" {:?}", String::from_utf8_lossy(attr.string()));
+        }
         None if attr.is_nested() => return attributes(attr.attrs(), None),
         _ => None,
     };
@@ -88,5 +104,44 @@ fn payload(attr: &Attr<'_>, kind: Option<Kind>) -> String {
         (Some(value), _) if bytes.len() <= 4 => format!(" {value}"),
         _ if bytes.is_empty() => String::new(),
         _ => format!(" {}", pfnl_oracle_agent::hex(&bytes[..bytes.len().min(80)])),
+    }
+}
+
+/// Where two messages of a family differ: paths of attributes by name.
+pub fn difference(one: &[u8], other: &[u8], families: &Families) -> Vec<String> {
+    let (one, other) = (leaves(one, families), leaves(other, families));
+    let mut paths: Vec<_> =
+        one.iter().filter(|leaf| !other.contains(leaf)).map(|(path, _)| path.clone()).collect();
+    paths.extend(other.iter().filter(|leaf| !one.contains(leaf)).map(|(path, _)| path.clone()));
+    paths.sort();
+    paths.dedup();
+    if paths.is_empty() && one != other {
+        paths.push("order".to_owned());
+    }
+    paths
+}
+
+fn leaves(bytes: &[u8], families: &Families) -> Vec<(String, Vec<u8>)> {
+    let Some(header) = Header::read(bytes) else { return Vec::new() };
+    let name = families.name(header.kind).unwrap_or_default();
+    let (table, user_header) = tables(name);
+    let start = genl::USER_HEADER + user_header;
+    let mut all = vec![("header".to_owned(), bytes.get(4..start).unwrap_or_default().to_vec())];
+    collect(Attrs::new(bytes.get(start..).unwrap_or_default(), 0), table, "", &mut all);
+    all
+}
+
+fn collect(attrs: Attrs<'_>, table: Option<&'static Table>, prefix: &str, all: &mut Vec<(String, Vec<u8>)>) {
+    for attr in attrs {
+        let row = table.and_then(|table| table.row(attr.number()));
+        let name = row.map_or_else(|| attr.number().to_string(), |row| row.name.to_owned());
+        let path = format!("{prefix}{name}");
+        match row.map(|row| row.kind) {
+            Some(Kind::Nest(table) | Kind::List(table)) => {
+                all.push((path.clone(), Vec::new()));
+                collect(attr.attrs(), Some(table), &format!("{path}."), all);
+            }
+            _ => all.push((path, attr.payload().to_vec())),
+        }
     }
 }

@@ -3,13 +3,10 @@
 use crate::compare::{Parts, Verdict};
 use crate::families::Families;
 use crate::generate::Case;
-use crate::render;
+use crate::{known, render};
 use pfnl_oracle_agent::hex;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-
-/// Differences that are meant, or cannot be helped: the prefix of a case's name, a tab, the reason.
-const KNOWN: &str = include_str!("../differences.txt");
 
 /// A case's outcome.
 pub struct Result {
@@ -19,6 +16,10 @@ pub struct Result {
     pub linux: Parts,
     /// What pfnl answered.
     pub pfnl: Parts,
+    /// Whether they are the same.
+    pub verdict: Verdict,
+    /// Why not, if somebody knows.
+    pub reason: Option<&'static str>,
 }
 
 /// All outcomes.
@@ -33,43 +34,81 @@ struct Count {
     total: usize,
     /// By verdict.
     by: [usize; 5],
-    known: usize,
+    meant: usize,
+    bugs: usize,
 }
 
-/// The reason why a case may differ.
-pub fn reason(name: &str) -> Option<&'static str> {
-    let lines = KNOWN.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once('\t')).find(|(prefix, _)| name.starts_with(prefix)).map(|(_, reason)| reason)
-}
-
-/// `family/command`.
+/// `family/command`, all odd commands together.
 fn group(name: &str) -> String {
-    name.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
+    let mut parts = name.split('/');
+    let (family, command) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let start = command.split(['-', '"']).next().unwrap_or_default();
+    let command = if matches!(start, "command" | "name" | "policy") { start } else { command };
+    format!("{family}/{command}")
 }
 
-/// What a case is about, without which attribute or key it is: that is how differences are put together.
-fn class(result: &Result) -> String {
-    let (linux, pfnl) = (result.linux.errnos(), result.pfnl.errnos());
-    let what = result.case.name.rsplit('/').next().unwrap_or_default();
-    let what = if result.case.name.contains("/random/") { "random" } else { what };
-    let verdict = result.pfnl.verdict(&result.linux);
-    format!("{} … {what}: {verdict:?} linux {linux:?} pfnl {pfnl:?}", group(&result.case.name))
+/// What differences are put together by: the command, the errnos, what pfnl says of its error, and where the messages
+/// differ.
+fn class(result: &Result, families: &Families) -> String {
+    let (linux, pfnl) = (&result.linux, &result.pfnl);
+    let mut text = format!(
+        "{}: {:?} linux {:?} pfnl {:?}",
+        group(&result.case.name),
+        result.verdict,
+        linux.errnos(),
+        pfnl.errnos()
+    );
+    if let Some(said) = pfnl.messages.iter().find_map(|message| render::said(message)) {
+        let _ = write!(text, " {said:?}");
+    }
+    if linux.messages.len() != pfnl.messages.len() {
+        let _ = write!(text, " messages {} and {}", linux.messages.len(), pfnl.messages.len());
+    } else if let Some((linux, pfnl)) =
+        linux.messages.iter().zip(&pfnl.messages).find(|(linux, pfnl)| linux != pfnl)
+    {
+        let _ = write!(text, " in {}", render::difference(linux, pfnl, families).join(" "));
+    }
+    text
 }
 
 impl Report {
     /// Takes a case's outcome in.
-    pub fn add(&mut self, case: &Case, linux: Parts, pfnl: Parts) {
-        self.results.push(Result { case: case.clone(), linux, pfnl });
+    pub fn add(&mut self, case: &Case, linux: Parts, pfnl: Parts, families: &Families) {
+        let verdict = pfnl.verdict(&linux);
+        let differs = verdict != Verdict::Equal;
+        let reason = if differs { known::reason(&case.name, &linux, &pfnl, families) } else { None };
+        self.results.push(Result { case: case.clone(), linux, pfnl, verdict, reason });
     }
 
+    /// Counted cases that differ. The others only keep the world in order: where one differs, so did the case it is for.
     fn differing(&self) -> impl Iterator<Item = &Result> {
-        let differs = |result: &&Result| result.pfnl.verdict(&result.linux) != Verdict::Equal;
-        self.results.iter().filter(differs)
+        self.results.iter().filter(|result| result.case.counted && result.verdict != Verdict::Equal)
     }
 
-    /// Names of counted and uncounted cases that differ without a reason.
+    /// Names of cases that differ and nobody knows why.
     pub fn unexplained(&self) -> Vec<&str> {
-        self.differing().map(|result| result.case.name.as_str()).filter(|name| reason(name).is_none()).collect()
+        self.differing()
+            .filter(|result| result.reason.is_none())
+            .map(|result| result.case.name.as_str())
+            .collect()
+    }
+
+    /// How many cases differ for a reason that is a bug here.
+    pub fn bugs(&self) -> usize {
+        self.differing().filter(|result| result.reason.is_some_and(known::is_bug)).count()
+    }
+
+    /// The reasons, and how often each.
+    pub fn reasons(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.differing()
+            .filter_map(|result| result.reason)
+            .for_each(|reason| *counts.entry(reason).or_default() += 1);
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+            .into_iter()
+            .fold(String::new(), |text, (reason, count)| format!("{text}{count:>6}  {reason}\n"))
     }
 
     /// How many counted cases are equal, per family, and how many there are.
@@ -78,7 +117,7 @@ impl Report {
         for result in self.results.iter().filter(|result| result.case.counted) {
             let family = result.case.name.split('/').next().unwrap_or_default();
             let (equal, total) = all.entry(family.to_owned()).or_default();
-            *equal += usize::from(result.pfnl.verdict(&result.linux) == Verdict::Equal);
+            *equal += usize::from(result.verdict == Verdict::Equal);
             *total += 1;
         }
         all
@@ -89,30 +128,34 @@ impl Report {
         let mut counts: BTreeMap<String, Count> = BTreeMap::new();
         for result in self.results.iter().filter(|result| result.case.counted) {
             let name = &result.case.name;
-            let verdict = result.pfnl.verdict(&result.linux);
-            for key in [group(name), name.split('/').next().unwrap_or_default().to_owned(), "all".to_owned()] {
+            for key in [group(name), name.split('/').next().unwrap_or_default().to_owned(), "all".to_owned()]
+            {
                 let count = counts.entry(key).or_default();
                 count.total += 1;
-                count.by[verdict as usize] += 1;
-                count.known += usize::from(verdict != Verdict::Equal && reason(name).is_some());
+                count.by[result.verdict as usize] += 1;
+                count.bugs += usize::from(result.reason.is_some_and(known::is_bug));
+                count.meant += usize::from(result.reason.is_some_and(|reason| !known::is_bug(reason)));
             }
         }
         let mut text = format!(
-            "{:34} {:>6} {:>7} {:>7} {:>7} {:>7} {:>6} {:>9}\n",
-            "family/command", "cases", "equal", "extack", "content", "errno", "both", "explained"
+            "{:34} {:>6} {:>7} {:>7} {:>7} {:>7} {:>6} {:>7} {:>6}\n",
+            "family/command", "cases", "equal", "extack", "content", "errno", "both", "meant", "bugs"
         );
-        for (key, Count { total, by, known }) in counts {
+        for (key, Count { total, by, meant, bugs }) in counts {
             let [equal, extack, content, errno, both] = by;
-            let _ = writeln!(text, "{key:34} {total:>6} {equal:>7} {extack:>7} {content:>7} {errno:>7} {both:>6} {known:>9}");
+            let _ = writeln!(
+                text,
+                "{key:34} {total:>6} {equal:>7} {extack:>7} {content:>7} {errno:>7} {both:>6} {meant:>7} {bugs:>6}"
+            );
         }
         text
     }
 
-    /// The classes of differences, by weight, with `examples` of each.
-    pub fn differences(&self, families: &Families, examples: usize) -> String {
+    /// The classes of differences, by weight, with `examples` of each: all, or those that nobody knows the reason of.
+    pub fn differences(&self, families: &Families, examples: usize, all: bool) -> String {
         let mut classes: BTreeMap<String, Vec<&Result>> = BTreeMap::new();
-        for result in self.differing().filter(|result| reason(&result.case.name).is_none()) {
-            classes.entry(class(result)).or_default().push(result);
+        for result in self.differing().filter(|result| all || result.reason.is_none()) {
+            classes.entry(class(result, families)).or_default().push(result);
         }
         let mut classes: Vec<_> = classes.into_iter().collect();
         classes.sort_by_key(|(_, results)| std::cmp::Reverse(results.len()));

@@ -1,7 +1,11 @@
 //! Takes a kernel through scenarios.
 
+use crate::compare::Parts;
 use crate::families::Families;
-use crate::generate::{self, CAPPED, EXTACK, LISTENER, NOBODY, PLAIN, Scenario, portid};
+use crate::generate::{self, CAPPED, Case, EXTACK, LISTENER, NOBODY, PLAIN, Scenario, blocks, portid};
+use crate::golden::{Head, Recorded};
+use crate::inside::Inside;
+use crate::report::Report;
 use anyhow::{Result, ensure};
 use pfnl_oracle_agent::{Options, Outcome, Step, hex, unhex};
 
@@ -15,18 +19,11 @@ pub trait Kernel {
     /// # Errors
     /// It is gone.
     fn run(&mut self, steps: &[Step]) -> Result<Vec<Outcome>>;
-
-    /// Whether requests tell interfaces' numbers, or it knows them.
-    fn is_told_numbers(&self) -> bool;
 }
 
 impl Kernel for crate::vm::Guest {
     fn run(&mut self, steps: &[Step]) -> Result<Vec<Outcome>> {
         crate::vm::Guest::run(self, steps)
-    }
-
-    fn is_told_numbers(&self) -> bool {
-        true
     }
 }
 
@@ -38,7 +35,7 @@ fn open(socket: u32, options: Options) -> Step {
 }
 
 fn send(socket: u32, tx: &[u8]) -> Step {
-    Step::Send { socket, tx: hex(tx), read: BUFFER }
+    Step::Send { socket, tx: hex(tx), read: BUFFER, times: 1 }
 }
 
 fn answer(outcome: &Outcome) -> Answer {
@@ -62,7 +59,8 @@ pub fn families(kernel: &mut dyn Kernel) -> Result<Families> {
 /// It is gone.
 pub fn interfaces(kernel: &mut dyn Kernel) -> Result<Vec<(String, u32)>> {
     let outcome = kernel.run(&[Step::Interfaces])?.remove(0);
-    let pair = |line: String| Some((line.split(' ').next()?.to_owned(), line.split(' ').nth(1)?.parse().ok()?));
+    let pair =
+        |line: String| Some((line.split(' ').next()?.to_owned(), line.split(' ').nth(1)?.parse().ok()?));
     Ok(outcome.text.into_iter().filter_map(pair).collect())
 }
 
@@ -71,7 +69,8 @@ pub fn interfaces(kernel: &mut dyn Kernel) -> Result<Vec<(String, u32)>> {
 /// # Errors
 /// The kernel is gone, or does not make the scenario's world.
 pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenario) -> Result<Vec<Answer>> {
-    let groups = families.0.iter().filter(|family| family.name.starts_with("ovs_")).flat_map(|family| &family.groups);
+    let groups =
+        families.0.iter().filter(|family| family.name.starts_with("ovs_")).flat_map(|family| &family.groups);
     let groups = groups.map(|(_, number)| *number).collect();
     let heard = scenario.cases.iter().any(|case| case.heard);
     let mut steps = vec![
@@ -81,7 +80,7 @@ pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenari
         open(NOBODY, Options { extack: true, unprivileged: true, ..Options::default() }),
     ];
     if scenario.world {
-        steps.extend(generate::world(families, kernel.is_told_numbers()).iter().map(|tx| send(PLAIN, tx)));
+        steps.extend(generate::world(families).iter().map(|tx| send(PLAIN, tx)));
     }
     // Last, so that it does not hear of the world's beginning; without it nobody listens, which is a case of its own.
     let listener = if heard { Options { groups, ..Options::default() } } else { Options::default() };
@@ -112,4 +111,62 @@ pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenari
         answers.push(all);
     }
     Ok(answers)
+}
+
+/// What the probes of a socket's queue see, as text.
+///
+/// # Errors
+/// The kernel is gone, or does not make the world.
+pub fn probes(kernel: &mut dyn Kernel, families: &Families) -> Result<Vec<(String, Parts)>> {
+    let mut steps = vec![open(PLAIN, Options::default())];
+    let made = [generate::world(families), blocks::flows(families)].concat();
+    steps.extend(made.iter().map(|tx| send(PLAIN, tx)));
+    for (step, outcome) in steps.iter().zip(kernel.run(&steps)?) {
+        let acked = answer(&outcome).first().is_none_or(|ack| ack.get(16..20) == Some(&[0; 4]));
+        ensure!(outcome.errno == 0 && acked, "probes: {step:?}: {outcome:?}");
+    }
+    let mut seen = Vec::new();
+    for probe in blocks::probes(families) {
+        let outcomes = kernel.run(&probe.steps)?;
+        let look = |outcome: &Outcome| {
+            let lens: Vec<_> = outcome.rx.iter().map(|datagram| datagram.len() / 2).collect();
+            format!("errno {} lengths {}", outcome.errno, runs(&lens)).into_bytes()
+        };
+        let messages = outcomes[outcomes.len() - probe.seen..].iter().map(look).collect();
+        seen.push((probe.name, Parts { messages }));
+    }
+    kernel.run(&[send(PLAIN, &generate::end_of_world(families))])?;
+    Ok(seen)
+}
+
+/// Numbers, with how often each follows itself.
+fn runs(numbers: &[usize]) -> String {
+    let runs = numbers.chunk_by(|one, next| one == next).map(|run| format!("{}x{}", run.len(), run[0]));
+    runs.collect::<Vec<_>>().join(" ")
+}
+
+/// What pfnl makes of what was recorded of Linux.
+///
+/// # Errors
+/// pfnl does not come up, or does not make a scenario's world.
+pub fn replay(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> {
+    let families = &head.families;
+    let mut report = Report::default();
+    if "socket".contains(only) {
+        let seen = probes(&mut Inside::new(families, &head.interfaces)?, families)?;
+        for (name, pfnl) in seen {
+            let Some((_, linux)) = head.probes.iter().find(|(probe, _)| *probe == name) else { continue };
+            let case = Case { name, socket: EXTACK, tx: Vec::new(), counted: true, heard: false };
+            report.add(&case, Parts::of_text(linux), pfnl, families);
+        }
+    }
+    for (asked, answers) in recorded.iter().filter(|(scenario, _)| scenario.name.contains(only)) {
+        // A new one each time: what one scenario leaves behind must not be another's trouble.
+        let mut pfnl = Inside::new(families, &head.interfaces)?;
+        let got = scenario(&mut pfnl, families, asked)?;
+        for ((case, linux), pfnl) in asked.cases.iter().zip(answers).zip(&got) {
+            report.add(case, linux.clone(), Parts::of(pfnl, families), families);
+        }
+    }
+    Ok(report)
 }

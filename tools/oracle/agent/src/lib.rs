@@ -43,6 +43,9 @@ pub enum Step {
         tx: String,
         /// Size of the receive buffer, 0 = do not read.
         read: usize,
+        /// How often it is sent.
+        #[serde(default = "once")]
+        times: u32,
     },
     /// Reads what there is, at most so many datagrams.
     Read {
@@ -60,6 +63,10 @@ pub enum Step {
         /// Its path and arguments.
         argv: Vec<String>,
     },
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// What came of a [`Step`].

@@ -103,8 +103,9 @@ impl Agent {
     fn perform(&mut self, step: &Step) -> Outcome {
         let done = match step {
             Step::Open { socket, options } => self.open(*socket, options).map(|()| Outcome::default()),
-            Step::Send { socket, tx, read } => self.socket(*socket).and_then(|socket| {
-                socket.send(&unhex(tx), 0)?;
+            Step::Send { socket, tx, read, times } => self.socket(*socket).and_then(|socket| {
+                let tx = unhex(tx);
+                (0..*times).try_for_each(|_| socket.send(&tx, 0).map(|_| ()))?;
                 Ok(if *read > 0 { drain(socket, *read, usize::MAX) } else { Outcome::default() })
             }),
             Step::Read { socket, size, count } => {

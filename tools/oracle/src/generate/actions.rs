@@ -3,8 +3,8 @@
 use super::keys::{self, ethertype};
 use super::message::{Node, fixed, leaf, nest, text, u32};
 use pfnl_proto::ovs::{
-    CtAction, HashAction, PushEth, PushMpls, PushVlan, TruncAction, action, check_pkt_len, ct, dec_ttl, key, nat,
-    nsh_key, psample, sample, tunnel_key, userspace,
+    CtAction, HashAction, PushEth, PushMpls, PushVlan, TruncAction, action, check_pkt_len, ct, dec_ttl, key,
+    nat, nsh_key, psample, sample, tunnel_key, userspace,
 };
 
 /// An action list and its name.
@@ -50,11 +50,15 @@ fn sampled(nodes: impl Into<Vec<Node>>) -> Node {
 }
 
 fn by_length(greater: Vec<Node>, less_equal: Vec<Node>) -> Node {
-    nest(action::CHECK_PKT_LEN, &check_pkt_len::TABLE, [
-        fixed(check_pkt_len::PKT_LEN, 100u16),
-        nest(check_pkt_len::ACTIONS_IF_GREATER, &action::TABLE, greater),
-        nest(check_pkt_len::ACTIONS_IF_LESS_EQUAL, &action::TABLE, less_equal),
-    ])
+    nest(
+        action::CHECK_PKT_LEN,
+        &check_pkt_len::TABLE,
+        [
+            fixed(check_pkt_len::PKT_LEN, 100u16),
+            nest(check_pkt_len::ACTIONS_IF_GREATER, &action::TABLE, greater),
+            nest(check_pkt_len::ACTIONS_IF_LESS_EQUAL, &action::TABLE, less_equal),
+        ],
+    )
 }
 
 fn push_vlan(tpid: u16, tci: u16) -> Node {
@@ -76,8 +80,10 @@ fn to_userspace(portid: u32, more: impl IntoIterator<Item = Node>) -> Node {
 }
 
 fn push_nsh(md_type: u8) -> Node {
-    let base = pfnl_proto::ovs::NshBase { flags: 0, ttl: 63, mdtype: md_type, np: 3, path_hdr: [0, 0, 1, 255] };
-    let metadata = if md_type == 1 { leaf(nsh_key::MD1, [7; 16]) } else { leaf(nsh_key::MD2, [0, 1, 2, 4, 9, 9, 9, 9]) };
+    let base =
+        pfnl_proto::ovs::NshBase { flags: 0, ttl: 63, mdtype: md_type, np: 3, path_hdr: [0, 0, 1, 255] };
+    let metadata =
+        if md_type == 1 { leaf(nsh_key::MD1, [7; 16]) } else { leaf(nsh_key::MD2, [0, 1, 2, 4, 9, 9, 9, 9]) };
     nest(action::PUSH_NSH, &nsh_key::TABLE, [fixed(nsh_key::BASE, base), metadata])
 }
 
@@ -94,7 +100,10 @@ pub fn single() -> Vec<Named> {
         one("output-70000", u32(action::OUTPUT, 70_000)),
         one("userspace", to_userspace(7, [])),
         one("userspace-0", to_userspace(0, [])),
-        one("userspace-data", to_userspace(7, [leaf(userspace::USERDATA, [1, 2, 3]), leaf(userspace::ACTIONS, [])])),
+        one(
+            "userspace-data",
+            to_userspace(7, [leaf(userspace::USERDATA, [1, 2, 3]), leaf(userspace::ACTIONS, [])]),
+        ),
         one("userspace-egress", to_userspace(7, [u32(userspace::EGRESS_TUN_PORT, 1)])),
         one("push-vlan", push_vlan(0x8100, 0x1005)),
         one("push-vlan-ad", push_vlan(0x88a8, 0x1005)),
@@ -141,32 +150,46 @@ pub fn single() -> Vec<Named> {
         one("check-pkt-len", by_length(vec![output()], vec![u32(action::OUTPUT, 2)])),
         one("check-pkt-len-empty", by_length(vec![], vec![])),
         one("check-pkt-len-pop", by_length(vec![leaf(action::POP_VLAN, [])], vec![output()])),
-        one("dec-ttl", nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [output()])])),
-        one("dec-ttl-empty", nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [])])),
+        one(
+            "dec-ttl",
+            nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [output()])]),
+        ),
+        one(
+            "dec-ttl-empty",
+            nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [])]),
+        ),
         one("dec-ttl-nothing", nest(action::DEC_TTL, &dec_ttl::TABLE, [])),
         one("psample", nest(action::PSAMPLE, &psample::TABLE, [u32(psample::GROUP, 1)])),
-        one("psample-marked", nest(action::PSAMPLE | 0x8000, &psample::TABLE, [
-            u32(psample::GROUP, 1),
-            leaf(psample::COOKIE, [1; 16]),
-        ])),
-        one("psample-cookie-17", nest(action::PSAMPLE | 0x8000, &psample::TABLE, [
-            u32(psample::GROUP, 1),
-            leaf(psample::COOKIE, [1; 17]),
-        ])),
+        one(
+            "psample-marked",
+            nest(
+                action::PSAMPLE | 0x8000,
+                &psample::TABLE,
+                [u32(psample::GROUP, 1), leaf(psample::COOKIE, [1; 16])],
+            ),
+        ),
+        one(
+            "psample-cookie-17",
+            nest(
+                action::PSAMPLE | 0x8000,
+                &psample::TABLE,
+                [u32(psample::GROUP, 1), leaf(psample::COOKIE, [1; 17])],
+            ),
+        ),
         one("psample-nothing", nest(action::PSAMPLE | 0x8000, &psample::TABLE, [])),
         ("twice".to_owned(), vec![output(), u32(action::OUTPUT, 2)]),
         ("push-pop-vlan".to_owned(), vec![push_vlan(0x8100, 0x1005), leaf(action::POP_VLAN, [])]),
         ("push-3-vlans".to_owned(), vec![push_vlan(0x8100, 0x1005); 3]),
         ("push-pop-mpls".to_owned(), vec![push_mpls(action::PUSH_MPLS, 0x8847, 0), pop_mpls(0x800)]),
         ("push-4-mpls".to_owned(), vec![push_mpls(action::PUSH_MPLS, 0x8847, 0); 4]),
-        ("pop-push-eth".to_owned(), vec![
-            leaf(action::POP_ETH, []),
-            fixed(action::PUSH_ETH, PushEth { src: [2; 6], dst: [4; 6] }),
-        ]),
-        ("hash-recirc".to_owned(), vec![
-            fixed(action::HASH, HashAction { algorithm: 0, basis: 0 }),
-            u32(action::RECIRC, 2),
-        ]),
+        (
+            "pop-push-eth".to_owned(),
+            vec![leaf(action::POP_ETH, []), fixed(action::PUSH_ETH, PushEth { src: [2; 6], dst: [4; 6] })],
+        ),
+        (
+            "hash-recirc".to_owned(),
+            vec![fixed(action::HASH, HashAction { algorithm: 0, basis: 0 }), u32(action::RECIRC, 2)],
+        ),
         ("trunc-output".to_owned(), vec![fixed(action::TRUNC, TruncAction { max_len: 64 }), output()]),
     ];
     all.extend(conntrack());
@@ -202,33 +225,48 @@ fn conntrack() -> Vec<Named> {
         one("ct-nat", nat([])),
         one("ct-nat-src", nat([leaf(nat::SRC, []), address(nat::IP_MIN, 1)])),
         one("ct-nat-src-range", nat([leaf(nat::SRC, []), address(nat::IP_MIN, 1), address(nat::IP_MAX, 9)])),
-        one("ct-nat-src-backwards", nat([leaf(nat::SRC, []), address(nat::IP_MIN, 9), address(nat::IP_MAX, 1)])),
+        one(
+            "ct-nat-src-backwards",
+            nat([leaf(nat::SRC, []), address(nat::IP_MIN, 9), address(nat::IP_MAX, 1)]),
+        ),
         one("ct-nat-max-only", nat([leaf(nat::SRC, []), address(nat::IP_MAX, 1)])),
         one("ct-nat-src6", nat([leaf(nat::SRC, []), address6(nat::IP_MIN, 1)])),
-        one("ct-nat-dst-ports", nat([
-            leaf(nat::DST, []),
-            address(nat::IP_MIN, 1),
-            fixed(nat::PROTO_MIN, 1000u16),
-            fixed(nat::PROTO_MAX, 2000u16),
-        ])),
+        one(
+            "ct-nat-dst-ports",
+            nat([
+                leaf(nat::DST, []),
+                address(nat::IP_MIN, 1),
+                fixed(nat::PROTO_MIN, 1000u16),
+                fixed(nat::PROTO_MAX, 2000u16),
+            ]),
+        ),
         one("ct-nat-port-max-only", nat([leaf(nat::DST, []), fixed(nat::PROTO_MAX, 2000u16)])),
         one("ct-nat-both", nat([leaf(nat::SRC, []), leaf(nat::DST, [])])),
         one("ct-nat-src-alone", nat([leaf(nat::SRC, [])])),
         one("ct-nat-address-only", nat([address(nat::IP_MIN, 1)])),
         one("ct-nat-persistent-only", nat([leaf(nat::PERSISTENT, [])])),
-        one("ct-nat-all-flags", nat([
-            leaf(nat::SRC, []),
-            address(nat::IP_MIN, 1),
-            leaf(nat::PERSISTENT, []),
-            leaf(nat::PROTO_HASH, []),
-        ])),
-        one("ct-nat-hash-and-random", nat([
-            leaf(nat::SRC, []),
-            address(nat::IP_MIN, 1),
-            leaf(nat::PROTO_HASH, []),
-            leaf(nat::PROTO_RANDOM, []),
-        ])),
-        one("ct-nat-src-uncommitted", ct([nest(ct::NAT, &nat::TABLE, [leaf(nat::SRC, []), address(nat::IP_MIN, 1)])])),
+        one(
+            "ct-nat-all-flags",
+            nat([
+                leaf(nat::SRC, []),
+                address(nat::IP_MIN, 1),
+                leaf(nat::PERSISTENT, []),
+                leaf(nat::PROTO_HASH, []),
+            ]),
+        ),
+        one(
+            "ct-nat-hash-and-random",
+            nat([
+                leaf(nat::SRC, []),
+                address(nat::IP_MIN, 1),
+                leaf(nat::PROTO_HASH, []),
+                leaf(nat::PROTO_RANDOM, []),
+            ]),
+        ),
+        one(
+            "ct-nat-src-uncommitted",
+            ct([nest(ct::NAT, &nat::TABLE, [leaf(nat::SRC, []), address(nat::IP_MIN, 1)])]),
+        ),
         one("ct-nat-uncommitted", ct([nest(ct::NAT, &nat::TABLE, [])])),
     ]
 }
@@ -237,13 +275,17 @@ fn conntrack() -> Vec<Named> {
 fn sets() -> Vec<Named> {
     let mut all = vec![
         ("set-nothing".to_owned(), vec![nest(action::SET, &key::TABLE, [])]),
-        ("set-two".to_owned(), vec![nest(action::SET, &key::TABLE, [u32(key::PRIORITY, 1), u32(key::SKB_MARK, 1)])]),
+        (
+            "set-two".to_owned(),
+            vec![nest(action::SET, &key::TABLE, [u32(key::PRIORITY, 1), u32(key::SKB_MARK, 1)])],
+        ),
         ("set-ethertype".to_owned(), vec![set(ethertype(0x800))]),
         ("set-tunnel".to_owned(), vec![set(keys::tunnel4([]))]),
         ("set-tunnel-ports".to_owned(), vec![set(keys::tunnel4([leaf(tunnel_key::TP_DST, [1, 2])]))]),
-        ("set-tunnel-geneve".to_owned(), vec![set(keys::tunnel4([
-            leaf(tunnel_key::GENEVE_OPTS, [1, 2, 0x80, 1, 9, 9, 9, 9]),
-        ]))]),
+        (
+            "set-tunnel-geneve".to_owned(),
+            vec![set(keys::tunnel4([leaf(tunnel_key::GENEVE_OPTS, [1, 2, 0x80, 1, 9, 9, 9, 9])]))],
+        ),
         ("set-masked-tunnel".to_owned(), vec![nest(action::SET_MASKED, &key::TABLE, [keys::tunnel4([])])]),
     ];
     let mut seen = Vec::new();
@@ -261,9 +303,18 @@ fn sets() -> Vec<Named> {
             all.push((format!("set-{name}"), vec![set(node.clone())]));
             all.push((format!("set-{name}-other"), vec![set(other.clone())]));
             all.push((format!("set-masked-{name}-all"), vec![set_masked(&other, 0xff)]));
-            all.push((format!("set-masked-{name}-none"), vec![set_masked(&leaf(*number, vec![0; value.len()]), 0)]));
-            all.push((format!("set-masked-{name}-some"), vec![set_masked(&leaf(*number, vec![0x10; value.len()]), 0xf0)]));
-            all.push((format!("set-masked-{name}-outside"), vec![set_masked(&leaf(*number, vec![1; value.len()]), 0xf0)]));
+            all.push((
+                format!("set-masked-{name}-none"),
+                vec![set_masked(&leaf(*number, vec![0; value.len()]), 0)],
+            ));
+            all.push((
+                format!("set-masked-{name}-some"),
+                vec![set_masked(&leaf(*number, vec![0x10; value.len()]), 0xf0)],
+            ));
+            all.push((
+                format!("set-masked-{name}-outside"),
+                vec![set_masked(&leaf(*number, vec![1; value.len()]), 0xf0)],
+            ));
         }
     }
     all
@@ -281,8 +332,14 @@ pub fn nested() -> Vec<Named> {
         all.push((format!("greater[{name}]"), vec![by_length(nodes.clone(), vec![output()])]));
         let dec = nest(dec_ttl::ACTION, &action::TABLE, nodes.clone());
         all.push((format!("dec-ttl[{name}]"), vec![nest(action::DEC_TTL, &dec_ttl::TABLE, [dec])]));
-        all.push((format!("after-pop-eth[{name}]"), [vec![leaf(action::POP_ETH, [])], nodes.clone()].concat()));
-        all.push((format!("after-push-mpls[{name}]"), [vec![push_mpls(action::PUSH_MPLS, 0x8847, 0)], nodes].concat()));
+        all.push((
+            format!("after-pop-eth[{name}]"),
+            [vec![leaf(action::POP_ETH, [])], nodes.clone()].concat(),
+        ));
+        all.push((
+            format!("after-push-mpls[{name}]"),
+            [vec![push_mpls(action::PUSH_MPLS, 0x8847, 0)], nodes].concat(),
+        ));
     }
     for depth in [2, 8, 15, 16, 17, 20] {
         let deep = (0..depth).fold(output(), |inner, _| clone([inner]));

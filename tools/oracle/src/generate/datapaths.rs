@@ -33,14 +33,18 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
     let cases = &mut cases;
     let gone = Around::after(del());
     let exists = Around { before: vec![new()], after: vec![del()] };
-    let restore = Around::after(request(cmd::SET, O0).with([
-        u32(datapath::USER_FEATURES, 3),
-        u32(datapath::MASKS_CACHE_SIZE, 256),
-    ]));
+    let restore = Around::after(
+        request(cmd::SET, O0).with([u32(datapath::USER_FEATURES, 3), u32(datapath::MASKS_CACHE_SIZE, 256)]),
+    );
     make.all_of(cases, "ovs_datapath/new", &new().flags(NLM_F_ECHO), &gone);
     make.all_of(cases, "ovs_datapath/del", &del().flags(NLM_F_ECHO), &exists);
     make.all_of(cases, "ovs_datapath/get", &request(cmd::GET, O0), &restore);
-    make.all_of(cases, "ovs_datapath/get-name", &request(cmd::GET, Some(0)).with([text(datapath::NAME, "o0")]), &restore);
+    make.all_of(
+        cases,
+        "ovs_datapath/get-name",
+        &request(cmd::GET, Some(0)).with([text(datapath::NAME, "o0")]),
+        &restore,
+    );
     let set = request(cmd::SET, O0).flags(NLM_F_ECHO).with([
         u32(datapath::USER_FEATURES, 3),
         u32(datapath::MASKS_CACHE_SIZE, 512),
@@ -51,30 +55,55 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
         let features = u32(datapath::USER_FEATURES, features);
         let name = format!("features-{features:?}");
         let mut nodes = vec![features];
-        make.one(cases, &format!("ovs_datapath/set/{name}"), &request(cmd::SET, O0).flags(NLM_F_ECHO).with(nodes.clone()), &restore);
+        make.one(
+            cases,
+            &format!("ovs_datapath/set/{name}"),
+            &request(cmd::SET, O0).flags(NLM_F_ECHO).with(nodes.clone()),
+            &restore,
+        );
         nodes.extend([text(datapath::NAME, "ox"), u32(datapath::UPCALL_PID, 7)]);
-        make.one(cases, &format!("ovs_datapath/new/{name}"), &request(cmd::NEW, Some(0)).flags(NLM_F_ECHO).with(nodes), &gone);
+        make.one(
+            cases,
+            &format!("ovs_datapath/new/{name}"),
+            &request(cmd::NEW, Some(0)).flags(NLM_F_ECHO).with(nodes),
+            &gone,
+        );
     }
     for size in [0, 1, 2, 3, 100, 255, 256, 4095, 4096, 4097, 8192, u32::MAX] {
         let message = request(cmd::SET, O0).flags(NLM_F_ECHO).with([u32(datapath::MASKS_CACHE_SIZE, size)]);
         make.one(cases, &format!("ovs_datapath/set/cache-{size}"), &message, &restore);
     }
-    for len in [0, 1, 3, 4, 5, 6, 8, 12, 400] {
+    // Of more than there are processors, only so many are shown.
+    for len in [0, 1, 3, 4, 5, 6, 8] {
         for features in [0, 3, 8, 11] {
-            let message = request(cmd::SET, O0).flags(NLM_F_ECHO).with([
-                u32(datapath::USER_FEATURES, features),
-                leaf(datapath::PER_CPU_PIDS, vec![1; len]),
-            ]);
-            make.one(cases, &format!("ovs_datapath/set/per-cpu-{len}-features-{features}"), &message, &restore);
+            let message = request(cmd::SET, O0)
+                .flags(NLM_F_ECHO)
+                .with([u32(datapath::USER_FEATURES, features), leaf(datapath::PER_CPU_PIDS, vec![1; len])]);
+            make.one(
+                cases,
+                &format!("ovs_datapath/set/per-cpu-{len}-features-{features}"),
+                &message,
+                &restore,
+            );
         }
     }
-    for name in ["", "a/b", ".", "..", "a b", "abcdefghijklmno", "lo", "o0", "o1", "dummy0", "a%d", "a:b", "\u{e9}"] {
+    for name in
+        ["", "a/b", ".", "..", "a b", "abcdefghijklmno", "lo", "o0", "o1", "dummy0", "a%d", "a:b", "\u{e9}"]
+    {
         let nodes = [text(datapath::NAME, name), u32(datapath::UPCALL_PID, 0)];
-        let after = Around::after(request(cmd::DEL, Some(0)).with([text(datapath::NAME, if name == "o0" { "-" } else { name })]));
-        make.one(cases, &format!("ovs_datapath/new/name-{name:?}"), &request(cmd::NEW, Some(0)).flags(NLM_F_ECHO).with(nodes), &after);
+        let after = Around::after(
+            request(cmd::DEL, Some(0)).with([text(datapath::NAME, if name == "o0" { "-" } else { name })]),
+        );
+        make.one(
+            cases,
+            &format!("ovs_datapath/new/name-{name:?}"),
+            &request(cmd::NEW, Some(0)).flags(NLM_F_ECHO).with(nodes),
+            &after,
+        );
     }
     for version in 0..3 {
-        let nodes = [text(datapath::NAME, "o0"), u32(datapath::UPCALL_PID, 0), u32(datapath::USER_FEATURES, 3)];
+        let nodes =
+            [text(datapath::NAME, "o0"), u32(datapath::UPCALL_PID, 0), u32(datapath::USER_FEATURES, 3)];
         let message = Message { version, ..request(cmd::NEW, Some(0)) }.with(nodes);
         let look = Around { before: vec![], after: vec![request(cmd::GET, O0), restore.after[0].clone()] };
         make.one(cases, &format!("ovs_datapath/new/existing-version-{version}"), &message, &look);
@@ -84,7 +113,12 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
         make.one(cases, &format!("ovs_datapath/new/ifindex-{ifindex}"), &message, &gone);
     }
     for number in (0..=7).chain([127, 128, 255]) {
-        make.one(cases, &format!("ovs_datapath/command-{number}"), &request(number, O0).with([text(datapath::NAME, "oy")]), &Around::default());
+        make.one(
+            cases,
+            &format!("ovs_datapath/command-{number}"),
+            &request(number, O0).with([text(datapath::NAME, "oy")]),
+            &Around::default(),
+        );
     }
     Scenario { name: "ovs_datapath", world: true, cases: std::mem::take(cases) }
 }

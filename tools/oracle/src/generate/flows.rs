@@ -35,16 +35,18 @@ fn flush() -> Around {
     Around::after(Message::new("ovs_flow", &flow::TABLE, cmd::DEL, O0))
 }
 
+type Fill = fn(&mut Make<'_>, &mut Vec<Case>);
+
 /// All scenarios about flows.
 pub fn scenarios(make: &mut Make<'_>) -> Vec<Scenario> {
-    let worlds: [(&'static str, fn(&mut Make<'_>, &mut Vec<Case>)); 5] = [
+    let worlds: [(&'static str, Fill); 5] = [
         ("ovs_flow", commands),
         ("ovs_flow keys", every_key),
         ("ovs_flow masks", every_mask),
         ("ovs_flow actions", every_action),
         ("ovs_flow random", at_random),
     ];
-    let scenario = |(name, fill): (&'static str, fn(&mut Make<'_>, &mut Vec<Case>))| {
+    let scenario = |(name, fill): (&'static str, Fill)| {
         let mut cases = Vec::new();
         fill(make, &mut cases);
         Scenario { name, world: true, cases }
@@ -71,22 +73,47 @@ fn commands(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     make.all_of(cases, "ovs_flow/get-ufid", &request(cmd::GET).with([ufid()]), &exists_ufid);
     let set = request(cmd::SET).with([plain(), acts(vec![u32(action::OUTPUT, 2)])]);
     make.all_of(cases, "ovs_flow/set", &set, &exists);
-    make.all_of(cases, "ovs_flow/set-clear", &request(cmd::SET).with([plain(), leaf(flow::CLEAR, [])]), &exists);
+    make.all_of(
+        cases,
+        "ovs_flow/set-clear",
+        &request(cmd::SET).with([plain(), leaf(flow::CLEAR, [])]),
+        &exists,
+    );
     make.all_of(cases, "ovs_flow/del", &request(cmd::DEL).with([plain()]), &exists);
     make.all_of(cases, "ovs_flow/del-ufid", &request(cmd::DEL).with([ufid()]), &exists_ufid);
     make.all_of(cases, "ovs_flow/flush", &request(cmd::DEL), &exists);
     for flags in 0..16 {
         let flags_node = || u32(flow::UFID_FLAGS, flags);
         let masked = || mask(keys::mask(&keys::plain(), 0xff));
-        make.one(cases, &format!("ovs_flow/new/ufid-flags-{flags}"), &install_ufid().with([masked(), flags_node()]), &flush());
-        make.one(cases, &format!("ovs_flow/get/ufid-flags-{flags}"), &request(cmd::GET).with([ufid(), flags_node()]), &exists_ufid);
-        make.one(cases, &format!("ovs_flow/get/key-flags-{flags}"), &request(cmd::GET).with([plain(), flags_node()]), &exists);
-        make.one(cases, &format!("ovs_flow/del/ufid-flags-{flags}"), &request(cmd::DEL).with([ufid(), flags_node()]), &exists_ufid);
+        make.one(
+            cases,
+            &format!("ovs_flow/new/ufid-flags-{flags}"),
+            &install_ufid().with([masked(), flags_node()]),
+            &flush(),
+        );
+        make.one(
+            cases,
+            &format!("ovs_flow/get/ufid-flags-{flags}"),
+            &request(cmd::GET).with([ufid(), flags_node()]),
+            &exists_ufid,
+        );
+        make.one(
+            cases,
+            &format!("ovs_flow/get/key-flags-{flags}"),
+            &request(cmd::GET).with([plain(), flags_node()]),
+            &exists,
+        );
+        make.one(
+            cases,
+            &format!("ovs_flow/del/ufid-flags-{flags}"),
+            &request(cmd::DEL).with([ufid(), flags_node()]),
+            &exists_ufid,
+        );
         let dump = Message { flags: 0x301, ..request(cmd::GET) }.with([flags_node()]);
         make.one(cases, &format!("ovs_flow/dump/ufid-flags-{flags}"), &dump, &exists_ufid);
         make.one(cases, &format!("ovs_flow/dump/key-flags-{flags}"), &dump, &exists);
         // The low 4 bits of the second flag byte: REPLACE, EXCL, CREATE, APPEND.
-        let message = Message { flags: 0x0d | flags as u16 * 0x100, ..install() };
+        let message = Message { flags: 0x0d | ((flags as u16) << 8), ..install() };
         make.one(cases, &format!("ovs_flow/new/flags-{flags}"), &message, &flush());
         make.one(cases, &format!("ovs_flow/new/flags-{flags}-existing"), &message, &exists);
         make.one(cases, &format!("ovs_flow/new/flags-{flags}-existing-ufid"), &message, &exists_ufid);
@@ -94,25 +121,61 @@ fn commands(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     for len in (0..=18).chain([32, 100]) {
         let named = || leaf(flow::UFID, vec![7; len]);
         make.one(cases, &format!("ovs_flow/new/ufid-len-{len}"), &install().with([named()]), &flush());
-        make.one(cases, &format!("ovs_flow/get/ufid-len-{len}"), &request(cmd::GET).with([named()]), &exists_ufid);
+        make.one(
+            cases,
+            &format!("ovs_flow/get/ufid-len-{len}"),
+            &request(cmd::GET).with([named()]),
+            &exists_ufid,
+        );
     }
     // A UFID that is another flow's, a key that is another UFID's.
     let other = || new().with([ufid(), key(keys::udp4()), acts(vec![actions::output()])]);
     make.one(cases, "ovs_flow/new/ufid-of-another", &other(), &exists_ufid);
-    make.one(cases, "ovs_flow/new/ufid-of-another-replace", &Message { flags: 0x0d, ..other() }, &exists_ufid);
+    make.one(
+        cases,
+        "ovs_flow/new/ufid-of-another-replace",
+        &Message { flags: 0x0d, ..other() },
+        &exists_ufid,
+    );
     let renamed = new().with([leaf(flow::UFID, [9; 16]), plain(), acts(vec![])]);
     make.one(cases, "ovs_flow/new/key-of-another-ufid", &renamed, &exists_ufid);
-    make.one(cases, "ovs_flow/new/key-of-another-ufid-replace", &Message { flags: 0x0d, ..renamed }, &exists_ufid);
+    make.one(
+        cases,
+        "ovs_flow/new/key-of-another-ufid-replace",
+        &Message { flags: 0x0d, ..renamed },
+        &exists_ufid,
+    );
     make.one(cases, "ovs_flow/new/named-one-unnamed", &install(), &exists_ufid);
     make.one(cases, "ovs_flow/new/unnamed-one-named", &install_ufid(), &exists);
-    make.one(cases, "ovs_flow/set/ufid-other-key", &request(cmd::SET).with([ufid(), key(keys::udp4()), acts(vec![])]), &exists_ufid);
+    make.one(
+        cases,
+        "ovs_flow/set/ufid-other-key",
+        &request(cmd::SET).with([ufid(), key(keys::udp4()), acts(vec![])]),
+        &exists_ufid,
+    );
     make.one(cases, "ovs_flow/set/ufid-only", &request(cmd::SET).with([ufid()]), &exists_ufid);
-    make.one(cases, "ovs_flow/set/ufid-actions-no-key", &request(cmd::SET).with([ufid(), acts(vec![])]), &exists_ufid);
-    make.one(cases, "ovs_flow/set/ufid-clear", &request(cmd::SET).with([ufid(), leaf(flow::CLEAR, [])]), &exists_ufid);
+    make.one(
+        cases,
+        "ovs_flow/set/ufid-actions-no-key",
+        &request(cmd::SET).with([ufid(), acts(vec![])]),
+        &exists_ufid,
+    );
+    make.one(
+        cases,
+        "ovs_flow/set/ufid-clear",
+        &request(cmd::SET).with([ufid(), leaf(flow::CLEAR, [])]),
+        &exists_ufid,
+    );
     let wide = new().with([plain(), mask(vec![leaf(key::ETHERTYPE, [0xff; 2])]), acts(vec![])]);
     make.one(cases, "ovs_flow/new/overlapping", &wide, &exists);
-    make.one(cases, "ovs_flow/get/masked", &request(cmd::GET).with([plain()]), &Around { before: vec![wide.clone()], ..flush() });
-    let others = request(cmd::GET).with([key(vec![u32(key::IN_PORT, 2), keys::ethernet(), keys::ethertype(0x9000)])]);
+    make.one(
+        cases,
+        "ovs_flow/get/masked",
+        &request(cmd::GET).with([plain()]),
+        &Around { before: vec![wide.clone()], ..flush() },
+    );
+    let others =
+        request(cmd::GET).with([key(vec![u32(key::IN_PORT, 2), keys::ethernet(), keys::ethertype(0x9000)])]);
     make.one(cases, "ovs_flow/get/unmasked-other", &others, &Around { before: vec![wide], ..flush() });
     dumps(make, cases);
     for number in (0..=7).chain([127, 128, 255]) {
@@ -132,7 +195,12 @@ fn dumps(make: &mut Make<'_>, cases: &mut Vec<Case>) {
         let around = Around { before: before.collect(), ..flush() };
         let dump = Message { flags: 0x301, ..request(cmd::GET) };
         make.one(cases, &format!("ovs_flow/dump/{count}-flows"), &dump, &around);
-        make.one(cases, &format!("ovs_flow/dump/{count}-flows-ack"), &dump.flags(NLM_F_ACK), &Around::default());
+        make.one(
+            cases,
+            &format!("ovs_flow/dump/{count}-flows-ack"),
+            &dump.flags(NLM_F_ACK),
+            &Around::default(),
+        );
     }
     for (name, nodes) in keys::all() {
         let before = vec![new().with([key(nodes), acts(vec![])])];
@@ -155,21 +223,38 @@ fn every_key(make: &mut Make<'_>, cases: &mut Vec<Case>) {
             if let Node::Leaf(_, payload) = &mut nodes[3] {
                 (payload[8], payload[11]) = (proto, frag);
             }
-            make.one(cases, &format!("ovs_flow/key/udp4/proto-{proto}-frag-{frag}"), &new().with([key(nodes), acts(vec![])]), &flush());
+            make.one(
+                cases,
+                &format!("ovs_flow/key/udp4/proto-{proto}-frag-{frag}"),
+                &new().with([key(nodes), acts(vec![])]),
+                &flush(),
+            );
         }
     }
     for state in (0..9).map(|bit| 1 << bit).chain([0, 0x1ff, 0x21, 0x22, 0x23, 0xff]) {
         let nodes = [vec![u32(key::CT_STATE, state)], keys::udp4()].concat();
-        make.one(cases, &format!("ovs_flow/key/ct-state-{state:#x}"), &new().with([key(nodes), acts(vec![])]), &flush());
+        make.one(
+            cases,
+            &format!("ovs_flow/key/ct-state-{state:#x}"),
+            &new().with([key(nodes), acts(vec![])]),
+            &flush(),
+        );
     }
     for len in [0, 3, 4, 8, 12, 16, 20, 100, 252, 256, 260] {
         let option = match len {
             0..4 => vec![0; len],
-            len => [vec![1, 2, 3, u8::try_from(len / 4 - 1).unwrap_or(31).min(31)], vec![7; len - 4]].concat(),
+            len => {
+                [vec![1, 2, 3, u8::try_from(len / 4 - 1).unwrap_or(31).min(31)], vec![7; len - 4]].concat()
+            }
         };
         let tunnel = keys::tunnel4([leaf(pfnl_proto::ovs::tunnel_key::GENEVE_OPTS, option)]);
         let nodes = [vec![tunnel], keys::plain()].concat();
-        make.one(cases, &format!("ovs_flow/key/geneve-{len}"), &new().with([key(nodes), acts(vec![])]), &flush());
+        make.one(
+            cases,
+            &format!("ovs_flow/key/geneve-{len}"),
+            &new().with([key(nodes), acts(vec![])]),
+            &flush(),
+        );
     }
 }
 
@@ -178,12 +263,23 @@ fn every_mask(make: &mut Make<'_>, cases: &mut Vec<Case>) {
         let with = |m: Vec<Node>| new().with([key(nodes.clone()), mask(m), acts(vec![])]);
         let exact = keys::mask(&nodes, 0xff);
         for (what, byte) in [("exact", 0xff), ("zero", 0), ("high", 0xf0), ("low", 0x0f), ("one", 1)] {
-            make.one(cases, &format!("ovs_flow/mask/{name}/{what}"), &with(keys::mask(&nodes, byte)), &flush());
+            make.one(
+                cases,
+                &format!("ovs_flow/mask/{name}/{what}"),
+                &with(keys::mask(&nodes, byte)),
+                &flush(),
+            );
         }
         make.one(cases, &format!("ovs_flow/mask/{name}/empty"), &with(vec![]), &flush());
         for at in 0..exact.len() {
-            let label = exact[at].number().and_then(|number| key::TABLE.row(number)).map_or("?", |row| row.name);
-            make.one(cases, &format!("ovs_flow/mask/{name}/only-{label}"), &with(vec![exact[at].clone()]), &flush());
+            let label =
+                exact[at].number().and_then(|number| key::TABLE.row(number)).map_or("?", |row| row.name);
+            make.one(
+                cases,
+                &format!("ovs_flow/mask/{name}/only-{label}"),
+                &with(vec![exact[at].clone()]),
+                &flush(),
+            );
             for byte in [0, 0x0f, 0xf0] {
                 let mut some = exact.clone();
                 some[at] = keys::mask(&exact[at..=at], byte).remove(0);
@@ -203,13 +299,28 @@ fn every_mask(make: &mut Make<'_>, cases: &mut Vec<Case>) {
 
 /// Keys that differ in what actions they permit.
 const CONTEXTS: &[&str] = &[
-    "plain", "udp4", "tcp6", "icmp4", "later4", "arp", "nd-solicit", "mpls1", "mpls3", "nsh1", "vlan", "qinq", "l3-v4",
-    "tunnel4", "sctp4",
+    "plain",
+    "udp4",
+    "tcp6",
+    "icmp4",
+    "later4",
+    "arp",
+    "nd-solicit",
+    "mpls1",
+    "mpls3",
+    "nsh1",
+    "vlan",
+    "qinq",
+    "l3-v4",
+    "tunnel4",
+    "sctp4",
 ];
 
 fn every_action(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     let all = keys::all();
-    let context = |name: &str| all.iter().find(|(other, _)| *other == name).map(|(_, nodes)| nodes.clone()).unwrap_or_default();
+    let context = |name: &str| {
+        all.iter().find(|(other, _)| *other == name).map(|(_, nodes)| nodes.clone()).unwrap_or_default()
+    };
     for (name, list) in actions::single() {
         for on in CONTEXTS {
             let message = new().with([key(context(on)), acts(list.clone())]);
@@ -234,12 +345,21 @@ fn every_action(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     }
     for pkt_len in [0, 13, 14, 100, u16::MAX] {
         use pfnl_proto::ovs::check_pkt_len as by;
-        let list = vec![nest(action::CHECK_PKT_LEN, &by::TABLE, [
-            fixed(by::PKT_LEN, pkt_len),
-            nest(by::ACTIONS_IF_GREATER, &action::TABLE, [actions::output()]),
-            nest(by::ACTIONS_IF_LESS_EQUAL, &action::TABLE, [actions::output()]),
-        ])];
-        make.one(cases, &format!("ovs_flow/action/check-pkt-len-{pkt_len}"), &new().with([key(keys::udp4()), acts(list)]), &flush());
+        let list = vec![nest(
+            action::CHECK_PKT_LEN,
+            &by::TABLE,
+            [
+                fixed(by::PKT_LEN, pkt_len),
+                nest(by::ACTIONS_IF_GREATER, &action::TABLE, [actions::output()]),
+                nest(by::ACTIONS_IF_LESS_EQUAL, &action::TABLE, [actions::output()]),
+            ],
+        )];
+        make.one(
+            cases,
+            &format!("ovs_flow/action/check-pkt-len-{pkt_len}"),
+            &new().with([key(keys::udp4()), acts(list)]),
+            &flush(),
+        );
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::message::{Node, fixed, leaf, nest, u32};
 use pfnl_proto::ovs::{
-    FRAG_FIRST, FRAG_LATER, FRAG_NONE, KeyArp, KeyCtTuple4, KeyCtTuple6, KeyEthernet, KeyIcmp, KeyIpv4, KeyIpv6, KeyNd,
-    KeyPorts, NshBase, key, nsh_key, tunnel_key, vxlan_opt,
+    FRAG_FIRST, FRAG_LATER, FRAG_NONE, KeyArp, KeyCtTuple4, KeyCtTuple6, KeyEthernet, KeyIcmp, KeyIpv4,
+    KeyIpv6, KeyNd, KeyPorts, NshBase, key, nsh_key, tunnel_key, vxlan_opt,
 };
 
 /// A key and its name.
@@ -84,12 +84,16 @@ pub fn tunnel4(more: impl IntoIterator<Item = Node>) -> Node {
 }
 
 fn tunnel6() -> Node {
-    nest(key::TUNNEL, &tunnel_key::TABLE, [
-        leaf(tunnel_key::ID, [0, 0, 0, 0, 0, 0, 0, 5]),
-        leaf(tunnel_key::IPV6_SRC, [0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
-        leaf(tunnel_key::IPV6_DST, [0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
-        leaf(tunnel_key::TTL, [64]),
-    ])
+    nest(
+        key::TUNNEL,
+        &tunnel_key::TABLE,
+        [
+            leaf(tunnel_key::ID, [0, 0, 0, 0, 0, 0, 0, 5]),
+            leaf(tunnel_key::IPV6_SRC, [0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            leaf(tunnel_key::IPV6_DST, [0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]),
+            leaf(tunnel_key::TTL, [64]),
+        ],
+    )
 }
 
 fn vlan(tpid: u16, tci: u16, inside: Vec<Node>) -> Vec<Node> {
@@ -117,8 +121,22 @@ pub fn all() -> Vec<Named> {
     let v6 = |proto, frag, more: Vec<Node>| l2([vec![ethertype(0x86dd), ipv6(proto, frag)], more].concat());
     let with = |more: Vec<Node>| [more, plain()].concat();
     let udp = || vec![ethertype(0x800), ipv4(17, FRAG_NONE), ports(key::UDP)];
-    let tuple4 = KeyCtTuple4 { src: [10, 1, 0, 1], dst: [10, 1, 0, 2], sport: [1, 2], dport: [3, 4], proto: 17, pad: [0; 3] };
-    let tuple6 = KeyCtTuple6 { src: [0x20; 16], dst: [0x21; 16], sport: [1, 2], dport: [3, 4], proto: 17, pad: [0; 3] };
+    let tuple4 = KeyCtTuple4 {
+        src: [10, 1, 0, 1],
+        dst: [10, 1, 0, 2],
+        sport: [1, 2],
+        dport: [3, 4],
+        proto: 17,
+        pad: [0; 3],
+    };
+    let tuple6 = KeyCtTuple6 {
+        src: [0x20; 16],
+        dst: [0x21; 16],
+        sport: [1, 2],
+        dport: [3, 4],
+        proto: 17,
+        pad: [0; 3],
+    };
     let conntrack = || {
         vec![
             u32(key::CT_STATE, 0x21),
@@ -169,32 +187,51 @@ pub fn all() -> Vec<Named> {
         ("local", vec![u32(key::IN_PORT, 0), ethernet(), ethertype(0x9000)]),
         ("port-65534", vec![u32(key::IN_PORT, 65534), ethernet(), ethertype(0x9000)]),
         ("port-65535", vec![u32(key::IN_PORT, 65535), ethernet(), ethertype(0x9000)]),
-        ("meta", with(vec![
-            u32(key::PRIORITY, 1),
-            u32(key::SKB_MARK, 2),
-            u32(key::DP_HASH, 3),
-            u32(key::RECIRC_ID, 4),
-        ])),
+        (
+            "meta",
+            with(vec![
+                u32(key::PRIORITY, 1),
+                u32(key::SKB_MARK, 2),
+                u32(key::DP_HASH, 3),
+                u32(key::RECIRC_ID, 4),
+            ]),
+        ),
         ("conntrack", [conntrack(), udp4()].concat()),
         ("conntrack-plain", with(conntrack())),
-        ("conntrack-tuple4", [vec![u32(key::CT_STATE, 0x22), fixed(key::CT_ORIG_TUPLE_IPV4, tuple4)], udp4()].concat()),
-        ("conntrack-tuple6", [
-            vec![u32(key::CT_STATE, 0x22), fixed(key::CT_ORIG_TUPLE_IPV6, tuple6)],
-            v6(17, FRAG_NONE, vec![ports(key::UDP)]),
-        ].concat()),
+        (
+            "conntrack-tuple4",
+            [vec![u32(key::CT_STATE, 0x22), fixed(key::CT_ORIG_TUPLE_IPV4, tuple4)], udp4()].concat(),
+        ),
+        (
+            "conntrack-tuple6",
+            [
+                vec![u32(key::CT_STATE, 0x22), fixed(key::CT_ORIG_TUPLE_IPV6, tuple6)],
+                v6(17, FRAG_NONE, vec![ports(key::UDP)]),
+            ]
+            .concat(),
+        ),
         ("tunnel4", with(vec![tunnel4([])])),
-        ("tunnel4-flags", with(vec![tunnel4([
-            leaf(tunnel_key::DONT_FRAGMENT, []),
-            leaf(tunnel_key::CSUM, []),
-            leaf(tunnel_key::OAM, []),
-            leaf(tunnel_key::TP_SRC, [0x30, 0x39]),
-            leaf(tunnel_key::TP_DST, [0x12, 0xb5]),
-        ])])),
+        (
+            "tunnel4-flags",
+            with(vec![tunnel4([
+                leaf(tunnel_key::DONT_FRAGMENT, []),
+                leaf(tunnel_key::CSUM, []),
+                leaf(tunnel_key::OAM, []),
+                leaf(tunnel_key::TP_SRC, [0x30, 0x39]),
+                leaf(tunnel_key::TP_DST, [0x12, 0xb5]),
+            ])]),
+        ),
         ("tunnel6", with(vec![tunnel6()])),
         ("tunnel-geneve", with(vec![tunnel4([leaf(tunnel_key::GENEVE_OPTS, [1, 2, 0x80, 1, 9, 9, 9, 9])])])),
-        ("tunnel-vxlan", with(vec![tunnel4([nest(tunnel_key::VXLAN_OPTS, &vxlan_opt::TABLE, [u32(vxlan_opt::GBP, 9)])])])),
+        (
+            "tunnel-vxlan",
+            with(vec![tunnel4([nest(tunnel_key::VXLAN_OPTS, &vxlan_opt::TABLE, [u32(vxlan_opt::GBP, 9)])])]),
+        ),
         ("tunnel-erspan1", with(vec![tunnel4([leaf(tunnel_key::ERSPAN_OPTS, [1, 0, 0, 0, 0, 0, 0, 7])])])),
-        ("tunnel-erspan2", with(vec![tunnel4([leaf(tunnel_key::ERSPAN_OPTS, [2, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0])])])),
+        (
+            "tunnel-erspan2",
+            with(vec![tunnel4([leaf(tunnel_key::ERSPAN_OPTS, [2, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0])])]),
+        ),
         ("tunnel-bridge", with(vec![tunnel4([leaf(tunnel_key::IPV4_INFO_BRIDGE, [])])])),
     ]
 }

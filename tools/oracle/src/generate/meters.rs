@@ -81,7 +81,9 @@ fn bands(nodes: Vec<Node>) -> Node {
 
 fn fill_meters(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     let del = || request(cmd::DEL).with([u32(meter::ID, 1)]);
-    let set = |id, nodes| request(cmd::SET).flags(NLM_F_ECHO).with([u32(meter::ID, id), leaf(meter::KBPS, []), bands(nodes)]);
+    let set = |id, nodes| {
+        request(cmd::SET).flags(NLM_F_ECHO).with([u32(meter::ID, id), leaf(meter::KBPS, []), bands(nodes)])
+    };
     let good = || set(1, vec![band(1, 1000, 100)]);
     let gone = Around::after(del());
     let exists = Around { before: vec![good()], after: vec![del()] };
@@ -93,14 +95,36 @@ fn fill_meters(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     for id in [0, 2, 1023, 1024, 1025, 199_999, 200_000, 200_001, u32::MAX] {
         let after = Around::after(request(cmd::DEL).with([u32(meter::ID, id)]));
         make.one(cases, &format!("ovs_meter/set/id-{id}"), &set(id, vec![band(1, 1000, 100)]), &after);
-        make.one(cases, &format!("ovs_meter/get/id-{id}"), &request(cmd::GET).with([u32(meter::ID, id)]), &exists);
-        make.one(cases, &format!("ovs_meter/del/id-{id}"), &request(cmd::DEL).with([u32(meter::ID, id)]), &exists);
+        make.one(
+            cases,
+            &format!("ovs_meter/get/id-{id}"),
+            &request(cmd::GET).with([u32(meter::ID, id)]),
+            &exists,
+        );
+        make.one(
+            cases,
+            &format!("ovs_meter/del/id-{id}"),
+            &request(cmd::DEL).with([u32(meter::ID, id)]),
+            &exists,
+        );
     }
-    for (kind, rate, burst) in [(0, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 1), (9, 1, 1), (1, u32::MAX, u32::MAX), (1, u32::MAX, 0)] {
-        make.one(cases, &format!("ovs_meter/set/band-{kind}-{rate}-{burst}"), &set(1, vec![band(kind, rate, burst)]), &gone);
+    for (kind, rate, burst) in
+        [(0, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 1), (9, 1, 1), (1, u32::MAX, u32::MAX), (1, u32::MAX, 0)]
+    {
+        make.one(
+            cases,
+            &format!("ovs_meter/set/band-{kind}-{rate}-{burst}"),
+            &set(1, vec![band(kind, rate, burst)]),
+            &gone,
+        );
     }
     for count in [0, 2, 3] {
-        make.one(cases, &format!("ovs_meter/set/{count}-bands"), &set(1, vec![band(1, 10, 10); count]), &gone);
+        make.one(
+            cases,
+            &format!("ovs_meter/set/{count}-bands"),
+            &set(1, vec![band(1, 10, 10); count]),
+            &gone,
+        );
     }
     for number in (0..=7).chain([127, 128, 255]) {
         make.one(cases, &format!("ovs_meter/command-{number}"), &request(number), &Around::default());
@@ -115,13 +139,31 @@ fn fill_limits(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     let some = || zones(vec![zone(-1, 500), zone(3, 50)]);
     let exists = Around { before: vec![request(cmd::LIMIT_SET).with([some()])], ..reset.clone() };
     make.all_of(cases, "ovs_ct_limit/set", &request(cmd::LIMIT_SET).with([some()]), &reset);
-    make.all_of(cases, "ovs_ct_limit/get", &request(cmd::LIMIT_GET).with([zones(vec![zone(3, 0), zone(4, 0)])]), &exists);
+    make.all_of(
+        cases,
+        "ovs_ct_limit/get",
+        &request(cmd::LIMIT_GET).with([zones(vec![zone(3, 0), zone(4, 0)])]),
+        &exists,
+    );
     make.all_of(cases, "ovs_ct_limit/get-all", &request(cmd::LIMIT_GET), &exists);
     make.all_of(cases, "ovs_ct_limit/del", &request(cmd::LIMIT_DEL).with([zones(vec![zone(3, 0)])]), &exists);
     for number in [-2, -1, 0, 65_535, 65_536, i32::MAX] {
         for (name, cmd) in [("set", cmd::LIMIT_SET), ("get", cmd::LIMIT_GET), ("del", cmd::LIMIT_DEL)] {
-            let after = Around { before: exists.before.clone(), after: vec![request(cmd::LIMIT_DEL).with([zones(vec![zone(3, 0), zone(-1, 0), zone(0, 0), zone(65_535, 0)])])] };
-            make.one(cases, &format!("ovs_ct_limit/{name}/zone-{number}"), &request(cmd).with([zones(vec![zone(number, 7)])]), &after);
+            let after = Around {
+                before: exists.before.clone(),
+                after: vec![request(cmd::LIMIT_DEL).with([zones(vec![
+                    zone(3, 0),
+                    zone(-1, 0),
+                    zone(0, 0),
+                    zone(65_535, 0),
+                ])])],
+            };
+            make.one(
+                cases,
+                &format!("ovs_ct_limit/{name}/zone-{number}"),
+                &request(cmd).with([zones(vec![zone(number, 7)])]),
+                &after,
+            );
         }
     }
     for number in (0..=7).chain([127, 128, 255]) {

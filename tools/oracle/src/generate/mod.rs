@@ -4,6 +4,7 @@
 //! requests that put it back, which are sent and compared like any other but not counted.
 
 mod actions;
+pub mod blocks;
 mod control;
 mod datapaths;
 mod flows;
@@ -16,7 +17,7 @@ mod random;
 mod vports;
 
 use crate::families::Families;
-use message::{Message, Node, text, u32};
+use message::{Message, Node, fixed, text, u32};
 use pfnl_proto::msg::{NLM_F_CREATE, NLM_F_ECHO};
 use pfnl_proto::ovs::{VPORT_TYPE_INTERNAL, cmd, datapath, vport};
 
@@ -56,6 +57,18 @@ pub struct Case {
     pub heard: bool,
 }
 
+impl Case {
+    /// The name of the case that this one is, or is there for.
+    pub fn of(&self) -> &str {
+        let name = self.name.as_str();
+        name.strip_suffix(BEFORE).or(name.strip_suffix(AFTER)).unwrap_or(name)
+    }
+}
+
+/// What the names of uncounted cases end in.
+const BEFORE: &str = " (before)";
+const AFTER: &str = " (after)";
+
 /// Cases that share a world.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -69,7 +82,7 @@ pub struct Scenario {
 
 /// Everything, for a kernel with these families.
 pub fn all(families: &Families) -> Vec<Scenario> {
-    let mut make = Make { families, seq: 0 };
+    let mut make = Make { families, seq: 1000 };
     let mut scenarios = vec![
         control::scenario(&mut make),
         datapaths::scenario(&mut make),
@@ -83,33 +96,34 @@ pub fn all(families: &Families) -> Vec<Scenario> {
     scenarios
 }
 
-/// The requests that make a world. Linux is told the numbers of the interfaces; pfnl's devices know them.
-pub fn world(families: &Families, with_numbers: bool) -> Vec<Vec<u8>> {
-    let mut make = Vec::new();
+/// The requests that make a world.
+pub fn world(families: &Families) -> Vec<Vec<u8>> {
+    let mut requests = Vec::new();
     for (at, (name, number)) in WORLD.into_iter().enumerate() {
         let number = number.cast_signed();
         let message = if at == 0 {
-            let mut nodes = vec![text(datapath::NAME, name), u32(datapath::UPCALL_PID, 0), u32(datapath::USER_FEATURES, 3)];
-            if with_numbers {
-                nodes.push(message::fixed(datapath::IFINDEX, number));
-            }
-            Message { version: 2, ..Message::new("ovs_datapath", &datapath::TABLE, cmd::NEW, Some(0)) }.with(nodes)
+            let nodes = [
+                text(datapath::NAME, name),
+                u32(datapath::UPCALL_PID, 0),
+                u32(datapath::USER_FEATURES, 3),
+                fixed(datapath::IFINDEX, number),
+            ];
+            Message { version: 2, ..Message::new("ovs_datapath", &datapath::TABLE, cmd::NEW, Some(0)) }
+                .with(nodes)
         } else {
             let port = u32::try_from(at).unwrap_or(u32::MAX);
-            let mut nodes = vec![
+            let nodes = [
                 text(vport::NAME, name),
                 u32(vport::TYPE, VPORT_TYPE_INTERNAL),
                 u32(vport::UPCALL_PID, 0),
                 u32(vport::PORT_NO, port),
+                fixed(vport::IFINDEX, number),
             ];
-            if with_numbers {
-                nodes.push(message::fixed(vport::IFINDEX, number));
-            }
             Message::new("ovs_vport", &vport::TABLE, cmd::NEW, O0).with(nodes)
         };
-        make.push(message.bytes(families, 1));
+        requests.push(message.bytes(families, 1));
     }
-    make
+    requests
 }
 
 /// The request that takes a world down.
@@ -125,8 +139,14 @@ struct Make<'f> {
 
 impl Make<'_> {
     fn case(&mut self, name: String, socket: u32, message: &Message, counted: bool) -> Case {
-        self.seq += 1;
-        Case { name, socket, tx: message.bytes(self.families, self.seq), counted, heard: false }
+        // What keeps the world in order is always the same bytes, so that a recording need hold it once.
+        let seq = if counted {
+            self.seq += 1;
+            self.seq
+        } else {
+            0
+        };
+        Case { name, socket, tx: message.bytes(self.families, seq), counted, heard: false }
     }
 
     /// A message, and requests that put the world back.
@@ -136,11 +156,11 @@ impl Make<'_> {
 
     fn on(&mut self, cases: &mut Vec<Case>, name: &str, message: &Message, around: &Around, socket: u32) {
         for message in &around.before {
-            cases.push(self.case(format!("{name} (before)"), EXTACK, message, false));
+            cases.push(self.case(format!("{name}{BEFORE}"), EXTACK, message, false));
         }
         cases.push(self.case(name.to_owned(), socket, message, true));
         for message in &around.after {
-            cases.push(self.case(format!("{name} (after)"), EXTACK, message, false));
+            cases.push(self.case(format!("{name}{AFTER}"), EXTACK, message, false));
         }
     }
 
@@ -155,7 +175,9 @@ impl Make<'_> {
         }
         self.attributes_of(cases, name, message, around);
         // What an error looks like on other sockets.
-        if let Some((what, changed)) = mutate::attributes(message, &[]).into_iter().find(|(what, _)| what.ends_with("-empty")) {
+        if let Some((what, changed)) =
+            mutate::attributes(message, &[]).into_iter().find(|(what, _)| what.ends_with("-empty"))
+        {
             self.on(cases, &format!("{name}/{what}/without-extack"), &changed, around, PLAIN);
             self.on(cases, &format!("{name}/{what}/capped"), &changed, around, CAPPED);
         }
@@ -187,7 +209,9 @@ fn listening(make: &mut Make<'_>) -> Scenario {
         let message = Message::new("ovs_flow", &pfnl_proto::ovs::flow::TABLE, cmd, O0).flags(NLM_F_CREATE);
         message.with([Node::Nest(pfnl_proto::ovs::flow::KEY, &pfnl_proto::ovs::key::TABLE, keys::plain())])
     };
-    let actions = || Node::Nest(pfnl_proto::ovs::flow::ACTIONS, &pfnl_proto::ovs::action::TABLE, vec![actions::output()]);
+    let actions = || {
+        Node::Nest(pfnl_proto::ovs::flow::ACTIONS, &pfnl_proto::ovs::action::TABLE, vec![actions::output()])
+    };
     let messages = [
         ("datapath/new", datapaths::new()),
         ("vport/new", vports::new()),
@@ -207,7 +231,8 @@ fn listening(make: &mut Make<'_>) -> Scenario {
     let mut cases = Vec::new();
     for (flags, what) in [(0, "heard"), (NLM_F_ECHO, "echoed")] {
         for (name, message) in &messages {
-            let mut case = make.case(format!("groups/{what}/{name}"), EXTACK, &message.clone().flags(flags), true);
+            let mut case =
+                make.case(format!("groups/{what}/{name}"), EXTACK, &message.clone().flags(flags), true);
             case.heard = true;
             cases.push(case);
         }

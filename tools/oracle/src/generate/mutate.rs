@@ -1,7 +1,9 @@
 //! Breaks a good request in every way that its tables suggest, one at a time.
 
 use super::message::{Message, Node, leaf};
-use pfnl_proto::msg::{NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST};
+use pfnl_proto::msg::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST,
+};
 use pfnl_proto::{Kind, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_TYPE_MASK, Row, Table};
 
 /// Where a run of attributes is: the places of the nests that lead to it.
@@ -101,7 +103,13 @@ fn at<'m>(message: &'m mut Message, path: &Path) -> &'m mut Vec<Node> {
     })
 }
 
-fn one_run(good: &Message, path: &Path, table: &'static Table, prefix: &str, all: &mut Vec<(String, Message)>) {
+fn one_run(
+    good: &Message,
+    path: &Path,
+    table: &'static Table,
+    prefix: &str,
+    all: &mut Vec<(String, Message)>,
+) {
     let mut change = |name: String, change: &dyn Fn(&mut Vec<Node>)| {
         let mut message = good.clone();
         change(at(&mut message, path));
@@ -121,7 +129,11 @@ fn one_run(good: &Message, path: &Path, table: &'static Table, prefix: &str, all
                 Node::Raw(_) => {}
             });
         }
-        for (what, payload) in payloads(node) {
+        for (what, mut payload) in payloads(node) {
+            if what == "64-longer" && matches!(table.row(number).map(|row| row.kind), Some(Kind::U32s)) {
+                // Too many portids for any number of processors.
+                payload.resize(600, 0x41);
+            }
             change(format!("{name}-{what}"), &|nodes| nodes[place] = Node::Leaf(number, payload.clone()));
         }
     }

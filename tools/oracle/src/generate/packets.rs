@@ -14,11 +14,15 @@ fn execute(bytes: &[u8], metadata: Vec<Node>, list: Vec<Node>) -> Message {
 
 /// Sends the packet, as it then is, to who asks.
 fn show() -> Node {
-    nest(action::USERSPACE, &userspace::TABLE, [
-        u32(userspace::PID, portid(EXTACK)),
-        leaf(userspace::USERDATA, [1, 2, 3, 4, 5, 6, 7, 8]),
-        leaf(userspace::ACTIONS, []),
-    ])
+    nest(
+        action::USERSPACE,
+        &userspace::TABLE,
+        [
+            u32(userspace::PID, portid(EXTACK)),
+            leaf(userspace::USERDATA, [1, 2, 3, 4, 5, 6, 7, 8]),
+            leaf(userspace::ACTIONS, []),
+        ],
+    )
 }
 
 fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
@@ -137,13 +141,19 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         ("rarp", frame(0x8035, &arp)),
         ("mpls", frame(0x8847, &[&lse(1, 1)[..], &v4].concat())),
         ("mpls-3", frame(0x8847, &[&lse(1, 0)[..], &lse(2, 0), &lse(3, 1), &v4].concat())),
-        ("mpls-5", frame(0x8847, &[&lse(1, 0)[..], &lse(2, 0), &lse(3, 0), &lse(4, 0), &lse(5, 1), &v4].concat())),
+        (
+            "mpls-5",
+            frame(0x8847, &[&lse(1, 0)[..], &lse(2, 0), &lse(3, 0), &lse(4, 0), &lse(5, 1), &v4].concat()),
+        ),
         ("mpls-endless", frame(0x8848, &[lse(1, 0), lse(2, 0)].concat())),
         ("vlan", frame(0x8100, &tag(0x64, &typed(0x800, &v4)))),
         ("vlan-zero", frame(0x8100, &tag(0, &typed(0x800, &v4)))),
         ("vlan-ad", frame(0x88a8, &tag(0x2064, &typed(0x800, &v4)))),
         ("qinq", frame(0x88a8, &tag(0x64, &typed(0x8100, &tag(0x65, &typed(0x800, &v4)))))),
-        ("vlan-3", frame(0x8100, &tag(1, &typed(0x8100, &tag(2, &typed(0x8100, &tag(3, &typed(0x800, &v4)))))))),
+        (
+            "vlan-3",
+            frame(0x8100, &tag(1, &typed(0x8100, &tag(2, &typed(0x8100, &tag(3, &typed(0x800, &v4))))))),
+        ),
         ("vlan-cut", frame(0x8100, &[0, 1])),
         ("nsh1", frame(0x894f, &nsh)),
         ("nsh2", frame(0x894f, &nsh2)),
@@ -156,8 +166,18 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
     let cases = &mut cases;
     let around = Around::default();
     let plain = frame(0x9000, &[0; 46]);
-    make.all_of(cases, "ovs_packet/execute", &execute(&plain, vec![keys::in_port()], vec![actions::output()]), &around);
-    make.all_of(cases, "ovs_packet/execute-show", &execute(&plain, vec![keys::in_port()], vec![show()]), &around);
+    make.all_of(
+        cases,
+        "ovs_packet/execute",
+        &execute(&plain, vec![keys::in_port()], vec![actions::output()]),
+        &around,
+    );
+    make.all_of(
+        cases,
+        "ovs_packet/execute-show",
+        &execute(&plain, vec![keys::in_port()], vec![show()]),
+        &around,
+    );
     for len in [0, 1, 13, 14, 15, 60, 1514, 1515, 9000, 40_000] {
         let bytes = vec![2; len];
         let message = execute(&bytes, vec![keys::in_port()], vec![show()]);
@@ -168,12 +188,22 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
             let message = execute(&bytes, vec![u32(key::IN_PORT, port)], vec![show()]);
             make.one(cases, &format!("ovs_packet/extract/{name}/port-{port}"), &message, &around);
         }
-        make.one(cases, &format!("ovs_packet/extract/{name}/no-metadata"), &execute(&bytes, vec![], vec![show()]), &around);
+        make.one(
+            cases,
+            &format!("ovs_packet/extract/{name}/no-metadata"),
+            &execute(&bytes, vec![], vec![show()]),
+            &around,
+        );
     }
     // Metadata that EXECUTE takes, and what it does not.
     let bytes = frame(0x800, &ipv4(17, 0, &udp()));
     for (name, nodes) in keys::all() {
-        make.one(cases, &format!("ovs_packet/metadata/{name}"), &execute(&bytes, nodes, vec![show()]), &around);
+        make.one(
+            cases,
+            &format!("ovs_packet/metadata/{name}"),
+            &execute(&bytes, nodes, vec![show()]),
+            &around,
+        );
     }
     for (name, extra) in [
         ("mru-0", fixed(packet::MRU, 0u16)),
@@ -197,7 +227,23 @@ pub fn scenario(make: &mut Make<'_>) -> Scenario {
 pub fn actions(make: &mut Make<'_>) -> Scenario {
     let mut cases = Vec::new();
     let all = packets();
-    for on in ["other", "udp4", "udp4-no-sum", "tcp4", "tcp6", "icmp4", "later4", "solicit", "arp", "mpls-3", "vlan", "qinq", "nsh1", "sctp4", "hop-by-hop"] {
+    for on in [
+        "other",
+        "udp4",
+        "udp4-no-sum",
+        "tcp4",
+        "tcp6",
+        "icmp4",
+        "later4",
+        "solicit",
+        "arp",
+        "mpls-3",
+        "vlan",
+        "qinq",
+        "nsh1",
+        "sctp4",
+        "hop-by-hop",
+    ] {
         let Some((_, bytes)) = all.iter().find(|(name, _)| *name == on) else { continue };
         for (name, mut list) in actions::single().into_iter().chain(actions::nested()) {
             // Connections live on after the case; recirculation ends the list; upcalls to others show nothing.

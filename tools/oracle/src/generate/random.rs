@@ -27,7 +27,11 @@ impl Random {
 }
 
 /// A key that is mostly in order, a mask that mostly fits, and some actions.
-pub fn flow(random: &mut Random, named: &[keys::Named], acts: &[actions::Named]) -> (Vec<Node>, Option<Vec<Node>>, Vec<Node>) {
+pub fn flow(
+    random: &mut Random,
+    named: &[keys::Named],
+    acts: &[actions::Named],
+) -> (Vec<Node>, Option<Vec<Node>>, Vec<Node>) {
     let mut key = named[random.below(named.len())].1.clone();
     if random.one_in(4) {
         let other = &named[random.below(named.len())].1;

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const QEMU: &str = "qemu-system-x86_64";
+/// How many processors: enough for what [`crate::generate`] takes to be few.
+const CPUS: &str = "4";
 /// How long a step may take before the guest is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -35,7 +37,7 @@ impl Guest {
         initramfs::build(kernel, &agent, &initramfs)?;
         let (console, socket) = (kernel.dir.join("console.log"), socket_path());
         let mut qemu = Command::new(QEMU)
-            .args(["-nodefaults", "-no-user-config", "-M", "q35", "-m", "1024", "-smp", "2"])
+            .args(["-nodefaults", "-no-user-config", "-M", "q35", "-m", "1024", "-smp", CPUS])
             .args(["-display", "none", "-no-reboot"])
             .args(accelerator())
             .arg("-kernel")
@@ -48,7 +50,9 @@ impl Guest {
             .args(["-chardev", &format!("socket,id=agent,path={},server=on,wait=off", socket.display())])
             .stdin(Stdio::null())
             .spawn()
-            .with_context(|| format!("{QEMU} is missing: apt-get install --no-install-recommends qemu-system-x86"))?;
+            .with_context(|| {
+                format!("{QEMU} is missing: apt-get install --no-install-recommends qemu-system-x86")
+            })?;
         let start = Instant::now();
         let stream = loop {
             match UnixStream::connect(&socket) {
@@ -74,7 +78,9 @@ impl Guest {
         let lines = steps.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         // Written beside the reading, so that neither side waits for the other with a full pipe.
         std::thread::scope(|scope| {
-            scope.spawn(move || lines.iter().try_for_each(|line| writer.write_all(format!("{line}\n").as_bytes())));
+            scope.spawn(move || {
+                lines.iter().try_for_each(|line| writer.write_all(format!("{line}\n").as_bytes()))
+            });
             steps.iter().map(|_| self.outcome()).collect()
         })
     }

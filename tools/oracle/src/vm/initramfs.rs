@@ -11,8 +11,17 @@ use std::process::Command;
 const MODULES: &[&str] = &[
     // Needed through the crypto API, not by a symbol.
     "crc32c_generic",
-    "openvswitch", "vport_vxlan", "vport_geneve", "vport_gre", "psample", "nf_conntrack_ftp", "nf_nat_ftp",
-    "nf_conntrack_tftp", "nf_nat_tftp", "dummy", "veth",
+    "openvswitch",
+    "vport_vxlan",
+    "vport_geneve",
+    "vport_gre",
+    "psample",
+    "nf_conntrack_ftp",
+    "nf_nat_ftp",
+    "nf_conntrack_tftp",
+    "nf_nat_tftp",
+    "dummy",
+    "veth",
 ];
 
 /// Loads the modules in order and becomes the agent. Modules that the kernel asks for are never there: do not look.
@@ -59,7 +68,8 @@ impl Archive {
     fn entry(&mut self, name: &str, mode: u32, (major, minor): (u32, u32), data: &[u8]) {
         self.files += 1;
         let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let fields = [self.files, mode, 0, 0, 1, 0, len(data.len()), 0, 0, major, minor, len(name.len() + 1), 0];
+        let fields =
+            [self.files, mode, 0, 0, 1, 0, len(data.len()), 0, 0, major, minor, len(name.len() + 1), 0];
         self.bytes.extend_from_slice(b"070701");
         fields.iter().for_each(|field| self.bytes.extend_from_slice(format!("{field:08x}").as_bytes()));
         self.bytes.extend_from_slice(name.as_bytes());
@@ -129,7 +139,11 @@ fn uncompressed(path: &Path) -> Result<Vec<u8>> {
         Some("gz") => "gzip",
         _ => return Ok(fs::read(path)?),
     };
-    let output = Command::new(program).arg("-dcq").arg(path).output().with_context(|| format!("{program} is missing"))?;
+    let output = Command::new(program)
+        .arg("-dcq")
+        .arg(path)
+        .output()
+        .with_context(|| format!("{program} is missing"))?;
     ensure!(output.status.success(), "{program} cannot read {}", path.display());
     Ok(output.stdout)
 }

@@ -72,11 +72,15 @@ impl Kernel {
 fn image_package() -> Result<String> {
     for metapackage in METAPACKAGES {
         let Ok(output) = Command::new("apt-cache").args(["depends", metapackage]).output() else {
-            bail!("there is no apt here: unpack a linux-image-6.12 and busybox-static into target/oracle/packages");
+            bail!(
+                "there is no apt here: unpack a linux-image-6.12 and busybox-static into target/oracle/packages"
+            );
         };
         let text = String::from_utf8_lossy(&output.stdout);
         let depends = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        if let Some(image) = depends.into_iter().find(|name| name.starts_with(SERIES) && !name.contains("unsigned")) {
+        if let Some(image) =
+            depends.into_iter().find(|name| name.starts_with(SERIES) && !name.contains("unsigned"))
+        {
             return Ok(image.to_owned());
         }
     }
@@ -86,7 +90,8 @@ fn image_package() -> Result<String> {
 fn fetch(packages: &[&str], into: &Path) -> Result<()> {
     let downloads = into.join("debs");
     fs::create_dir_all(&downloads)?;
-    let status = Command::new("apt-get").arg("-q").arg("download").args(packages).current_dir(&downloads).status()?;
+    let status =
+        Command::new("apt-get").arg("-q").arg("download").args(packages).current_dir(&downloads).status()?;
     ensure!(status.success(), "apt-get download failed");
     for entry in fs::read_dir(&downloads)? {
         let status = Command::new("dpkg-deb").arg("-x").arg(entry?.path()).arg(into).status()?;
