@@ -193,8 +193,8 @@ fn write_match<P: Platform>(w: &mut Writer<'_>, flow: &Flow<P>, omit: u32) -> Re
     match flow.id() {
         FlowId::Ufid(ufid) => {
             put.ufid(ufid.bytes());
-            flow.key(&mut key);
             if omit & UFID_F_OMIT_KEY == 0 {
+                flow.key(&mut key);
                 put.key(|w| key::put_key(w, &key));
             }
         }
@@ -206,6 +206,7 @@ fn write_match<P: Platform>(w: &mut Writer<'_>, flow: &Flow<P>, omit: u32) -> Re
     if omit & UFID_F_OMIT_MASK == 0 {
         let mut mask = FlowKey::try_boxed()?;
         flow.mask().expand(&mut mask);
+        flow.key(&mut key);
         put.mask(|w| key::put_mask(w, &key, &mask));
     }
     Ok(())

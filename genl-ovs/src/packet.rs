@@ -2,8 +2,6 @@
 
 use crate::ovs::{Ovs, op};
 use crate::{action, key};
-use pfnl_datapath::key::PORT_NONE;
-use pfnl_datapath::port::PORT_LOCAL;
 use pfnl_datapath::{FlowKey, Packet, extract};
 use pfnl_platform::{Errno, Platform, Shared};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
@@ -45,10 +43,6 @@ fn execute<P: Platform, Pk: Packet>(
     key::check_tuple(key_attrs, &key)?;
     let actions = action::compile(actions, &key, None)?;
     let dp = ovs.datapath(context.request.user_header::<OvsHeader>()?.dp_ifindex)?;
-    // A port that is not there (any more) is replaced by the local one, so that what the actions do is counted.
-    if key.in_port != PORT_NONE && dp.port(key.in_port).is_none() {
-        key.in_port = PORT_LOCAL;
-    }
     dp.execute(packet, &mut key, &actions)?;
     Ok(())
 }

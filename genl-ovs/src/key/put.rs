@@ -5,7 +5,7 @@ use super::{ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_NSH, ETH_RARP, IP_ICMP, IP_ICMPV6, 
 use super::{is_mpls, is_nd, is_vlan, nsh, tunnel};
 use pfnl_datapath::FlowKey;
 use pfnl_datapath::extract::ETH_TYPE_802_2;
-use pfnl_datapath::key::{FRAG_LATER, MAC_ETHERNET, Vlan};
+use pfnl_datapath::key::{FRAG_LATER, MAC_ETHERNET, PORT_NONE, Vlan};
 use pfnl_proto::Writer;
 use pfnl_proto::ovs::{
     KeyArp, KeyCtTuple4, KeyCtTuple6, KeyEthernet, KeyIcmp, KeyIpv4, KeyIpv6, KeyNd, KeyPorts, key,
@@ -16,7 +16,8 @@ pub(crate) fn put_key(w: &mut Writer<'_>, key: &FlowKey) {
     Put { key, out: key, is_mask: false }.all(w);
 }
 
-/// Writes the contents of `OVS_FLOW_ATTR_MASK`.
+/// Writes the contents of `OVS_FLOW_ATTR_MASK`. `key` is the masked key: what it has left of headers is what the mask
+/// is shown for.
 pub(crate) fn put_mask(w: &mut Writer<'_>, key: &FlowKey, mask: &FlowKey) {
     Put { key, out: mask, is_mask: true }.all(w);
 }
@@ -41,7 +42,13 @@ impl Put<'_> {
         if self.is_mask || self.key.tunnel.ip_version != 0 {
             put.tunnel(|w| tunnel::put(w, &self.key.tunnel, &out.tunnel));
         }
-        put.in_port(out.in_port).skb_mark(out.skb_mark);
+        if self.is_mask {
+            // Linux keeps 16 bits of the number; what is above is always said to count.
+            put.in_port(out.in_port | 0xffff_0000);
+        } else if out.in_port != PORT_NONE {
+            put.in_port(out.in_port);
+        }
+        put.skb_mark(out.skb_mark);
         put.ct_state(out.ct_state.into()).ct_zone(out.ct_zone).ct_mark(out.ct_mark).ct_labels(&out.ct_labels);
         if self.key.ct_orig_proto != 0 {
             self.tuple(w);

@@ -114,9 +114,15 @@ fn bytes<const N: usize>(a: &Attr<'_>) -> Result<[u8; N], Error> {
 /// Reads options. That there are as many as in the key always counts.
 fn options(a: &Attr<'_>, key: Option<&TunnelKey>, out: &mut TunnelKey) -> Result<(), Error> {
     let group;
+    let mut erspan = [0; ERSPAN_LEN];
     let (kind, opts) = match a.number() {
         attr::GENEVE_OPTS if a.payload().len() % 4 == 0 => (OPTS_GENEVE, a.payload()),
-        attr::ERSPAN_OPTS if a.payload().len() == ERSPAN_LEN => (OPTS_ERSPAN, a.payload()),
+        attr::ERSPAN_OPTS if a.payload().len() <= ERSPAN_LEN => {
+            // Fewer bytes stand at the end, as Linux puts them.
+            let start = ERSPAN_LEN.saturating_sub(a.payload().len());
+            erspan.get_mut(start..).ok_or(INVALID)?.copy_from_slice(a.payload());
+            (OPTS_ERSPAN, &erspan[..])
+        }
         attr::VXLAN_OPTS => {
             group = group_policy(a.attrs())?.to_ne_bytes();
             (OPTS_VXLAN, &group[..])

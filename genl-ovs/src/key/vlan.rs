@@ -20,9 +20,16 @@ pub(super) fn peel(fields: &mut Fields<'_>, form: Form<'_>, out: &mut FlowKey) -
         // Whether there is a tag always counts, and with it the whole TCI.
         (out.vlan.tci, out.cvlan.tci) = (Be16::new(0xffff), Be16::new(0xffff));
     }
-    if let Some(tag) = next(fields, form, false)? {
+    let mut before = match form {
+        Form::Key => Vlan::default(),
+        Form::Mask(key) => {
+            let innermost = if key.cvlan.tci.get() != 0 { key.cvlan.tci } else { key.vlan.tci };
+            Vlan { tci: innermost, tpid: key.eth_type }
+        }
+    };
+    if let Some(tag) = next(fields, form, false, &mut before)? {
         out.vlan = tag;
-        if let Some(tag) = next(fields, form, true)? {
+        if let Some(tag) = next(fields, form, true, &mut before)? {
             out.cvlan = tag;
         }
     }
@@ -30,9 +37,15 @@ pub(super) fn peel(fields: &mut Fields<'_>, form: Form<'_>, out: &mut FlowKey) -
     if fields.has(key::VLAN) || fields.has(key::ENCAP) { Err(INVALID) } else { Ok(()) }
 }
 
-/// The outermost tag of what is left.
-fn next(fields: &mut Fields<'_>, form: Form<'_>, inner: bool) -> Result<Option<Vlan>, Error> {
-    let ethertype = fields.be16(key::ETHERTYPE);
+/// The outermost tag of what is left. Where a mask leaves TPID or TCI out, Linux takes what it read last under that
+/// number: of the mask's outer tag, or else of the key's innermost; `before` is that.
+fn next(
+    fields: &mut Fields<'_>,
+    form: Form<'_>,
+    inner: bool,
+    before: &mut Vlan,
+) -> Result<Option<Vlan>, Error> {
+    let (mut ethertype, mut tci) = (fields.be16(key::ETHERTYPE), fields.be16(key::VLAN));
     let there = match form {
         Form::Key => fields.has(key::ETHERNET) && ethertype.is_some_and(is_vlan),
         Form::Mask(_) => fields.has(key::ENCAP),
@@ -40,8 +53,11 @@ fn next(fields: &mut Fields<'_>, form: Form<'_>, inner: bool) -> Result<Option<V
     if !there {
         return Ok(None);
     }
-    let (Some(tpid), Some(tci), Some(encap)) = (ethertype, fields.be16(key::VLAN), fields.attr(key::ENCAP))
-    else {
+    if form.is_mask() {
+        ethertype = ethertype.or(Some(before.tpid.get()));
+        tci = tci.or(Some(before.tci.get()));
+    }
+    let (Some(tpid), Some(tci), Some(encap)) = (ethertype, tci, fields.attr(key::ENCAP)) else {
         return Err(INVALID);
     };
     let present = tci & VLAN_PRESENT != 0;
@@ -58,5 +74,6 @@ fn next(fields: &mut Fields<'_>, form: Form<'_>, inner: bool) -> Result<Option<V
     }
     fields.remove(TAG);
     fields.read(encap.attrs(), form)?;
-    Ok(Some(Vlan { tci: Be16::new(tci), tpid: Be16::new(tpid) }))
+    *before = Vlan { tci: Be16::new(tci), tpid: Be16::new(tpid) };
+    Ok(Some(*before))
 }

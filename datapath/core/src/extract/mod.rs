@@ -57,7 +57,7 @@ pub fn extract<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey) -> Result<Layers>
 
 /// The header at an offset, if it is there in full.
 #[inline]
-fn header<T, Pk: Packet>(packet: &mut Pk, at: usize) -> Result<Option<&T>>
+pub(crate) fn header<T, Pk: Packet>(packet: &mut Pk, at: usize) -> Result<Option<&T>>
 where
     T: FromBytes + KnownLayout + Immutable + Unaligned,
 {
@@ -114,16 +114,19 @@ fn arp<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> 
 
 /// The outermost labels.
 fn mpls<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> {
+    let mut labels = 0;
     for n in 0..key.mpls.len() {
-        let Some(&Lse { word }) = header(packet, at.saturating_add(n * MPLS_HLEN))? else { break };
+        // A stack that breaks off has no labels at all.
+        let Some(&Lse { word }) = header(packet, at.saturating_add(n * MPLS_HLEN))? else { return Ok(()) };
         if let Some(place) = key.mpls.get_mut(n) {
             *place = word;
-            key.mpls_labels |= 1 << n;
+            labels |= 1 << n;
         }
         let bottom = word.get() & 0x100 != 0;
         if bottom {
             break;
         }
     }
+    key.mpls_labels = labels;
     Ok(())
 }
