@@ -32,6 +32,8 @@
 )]
 
 extern crate alloc;
+#[cfg(feature = "netlink-packet")]
+extern crate std;
 
 mod attr;
 mod error;
@@ -43,6 +45,8 @@ mod writer;
 
 pub mod ack;
 pub mod genl;
+#[cfg(feature = "netlink-packet")]
+pub mod interop;
 pub mod msg;
 pub mod nlctrl;
 pub mod ovs;

@@ -7,6 +7,7 @@ mod ct_limits;
 mod datapaths;
 mod flows;
 mod keys;
+pub mod message;
 mod meters;
 mod packets;
 mod vports;
