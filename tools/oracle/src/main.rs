@@ -63,6 +63,9 @@ fn main() -> Result<()> {
         }
         Command::Record => {
             let (head, recorded) = ask_linux(&arguments)?;
+            if let Some(whole) = &arguments.whole {
+                std::fs::write(whole, golden::write(&head, &recorded)?)?;
+            }
             let recorded =
                 if arguments.budget > 0 { golden::thin(recorded, arguments.budget) } else { recorded };
             let text = golden::write(&head, &recorded)?;

@@ -147,3 +147,21 @@ fn uncompressed(path: &Path) -> Result<Vec<u8>> {
     ensure!(output.status.success(), "{program} cannot read {}", path.display());
     Ok(output.stdout)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_s_entries_follow_each_other_aligned() {
+        let mut archive = Archive::default();
+        archive.entry("a/bc", 0o100_644, (0, 0), b"hello");
+        archive.entry("TRAILER!!!", 0, (0, 0), &[]);
+        let text = String::from_utf8_lossy(&archive.bytes).into_owned();
+        // 110 bytes of header and "a/bc\0" are padded to 116, five bytes of data to 124.
+        assert_eq!(&text[..14], "07070100000001");
+        assert_eq!((&text[14..22], &text[54..62], &text[94..102]), ("000081a4", "00000005", "00000005"));
+        assert_eq!((&text[110..114], &text[116..121], &text[124..130]), ("a/bc", "hello", "070701"));
+        assert_eq!(archive.bytes.len() % 4, 0);
+    }
+}
