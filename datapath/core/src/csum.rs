@@ -77,20 +77,26 @@ pub fn pseudo(src: &[u8], dst: &[u8], protocol: u8, len: usize) -> Sum {
 /// # Errors
 /// `EINVAL` when it ends before.
 pub fn sum_from<Pk: Packet>(packet: &Pk, start: usize) -> Result<Sum> {
-    if let Some(bytes) = packet.head().get(start..)
-        && packet.head().len() == packet.len()
-    {
-        return Ok(Sum::default().bytes(bytes));
+    sum_between(packet, Sum::default(), start, packet.len())
+}
+
+/// `sum`, and a packet's bytes from `start` to `end`.
+///
+/// # Errors
+/// `EINVAL` when the packet ends before, or `end` is before `start`.
+pub fn sum_between<Pk: Packet>(packet: &Pk, sum: Sum, start: usize, end: usize) -> Result<Sum> {
+    if let Some(bytes) = packet.head().get(start..end) {
+        return Ok(sum.bytes(bytes));
     }
-    let (mut at, mut sum, mut piece) = (start, Sum::default(), [0; 256]);
-    while at < packet.len() {
-        let n = piece.len().min(packet.len() - at);
+    let (mut at, mut sum, mut piece) = (start, sum, [0; 256]);
+    while at < end {
+        let n = piece.len().min(end - at);
         let piece = piece.get_mut(..n).unwrap_or_default();
         packet.copy_out(at, piece)?;
         sum = sum.bytes(piece);
         at += n;
     }
-    if start <= packet.len() { Ok(sum) } else { Err(Errno::EINVAL) }
+    if start <= end { Ok(sum) } else { Err(Errno::EINVAL) }
 }
 
 /// Completes a partial checksum, if there is one. Not for a packet that is still to be cut.

@@ -1,6 +1,7 @@
 //! The datapath: what the layers above and beside it call.
 
 use crate::action::{Actions, execute};
+use crate::conntrack::Conntrack;
 use crate::flow::{Flow, FlowId, Ufid};
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET};
@@ -21,6 +22,7 @@ pub struct Datapath<P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
     pub(crate) table: Table<P>,
     pub(crate) ports: Ports<P, Pk>,
     pub(crate) meters: Meters<P>,
+    pub(crate) conntrack: Shared<Conntrack<P>>,
     pub(crate) counters: PerCpu<P, Counters<COUNTERS>>,
     hasher: Hasher,
     rolls: AtomicU64,
@@ -78,11 +80,20 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// # Errors
     /// `ENOMEM`.
     pub fn try_new(upper: U) -> Result<Datapath<P, Pk, U>> {
+        Datapath::with_conntrack(upper, Shared::try_new(Conntrack::try_new()?)?)
+    }
+
+    /// A datapath that shares its connections with others.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn with_conntrack(upper: U, conntrack: Shared<Conntrack<P>>) -> Result<Datapath<P, Pk, U>> {
         Ok(Datapath {
             upper,
             table: Table::new(),
             ports: Ports::try_new()?,
             meters: Meters::try_new()?,
+            conntrack,
             counters: PerCpu::try_new(usize::MAX)?,
             hasher: Hasher::random::<P>(),
             rolls: AtomicU64::new(0),
@@ -93,6 +104,11 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// The layer above.
     pub fn upper(&self) -> &U {
         &self.upper
+    }
+
+    /// The connections that are tracked here.
+    pub fn conntrack(&self) -> &Shared<Conntrack<P>> {
+        &self.conntrack
     }
 
     /// The statistics.

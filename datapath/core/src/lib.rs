@@ -15,6 +15,7 @@
 //! - `table`, [`flow`]: tuple space search; flows, their names, their statistics.
 //! - [`action`]: lists of actions, and how they change packets.
 //! - [`datapath`]: ports and flows together; what everybody else calls.
+//! - [`conntrack`]: which packets belong together.
 //! - [`packet`], [`port`], [`upcall`]: what a platform, a device and the layer above implement.
 //! - [`offload`], [`csum`], [`gso`]: checksums and segments that the hardware was to make.
 //!
@@ -29,7 +30,7 @@
 //! it calls a writer.
 //!
 //! # Not here yet
-//! Tunnels, connection tracking, meters, NSH, an exact-match cache: their fields have a place in [`FlowKey`], their actions
+//! Tunnels, NSH, fragments put together for connection tracking, its helpers, an exact-match cache: their fields have a place in [`FlowKey`], their actions
 //! get a variant when they are executed.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -49,6 +50,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod conntrack;
 pub mod csum;
 pub mod datapath;
 mod deliver;

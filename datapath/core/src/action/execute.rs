@@ -12,7 +12,7 @@
 //! so flows that recirculate for ever end there. The numbers are Linux's.
 
 use super::frame::Frame;
-use super::{Action, Actions, HashAlg, resize, set};
+use super::{Action, Actions, HashAlg, ct, resize, set};
 use crate::datapath::{Datapath, HIT, MASK_HIT, MISSED};
 use crate::deliver;
 use crate::hash::Hasher;
@@ -68,8 +68,8 @@ enum Work<'a> {
     List(&'a [Action], &'a [u8]),
 }
 
-struct Deferred<'a, Pk> {
-    frame: Frame<Pk>,
+struct Deferred<'a, P: Platform, Pk> {
+    frame: Frame<P, Pk>,
     key: Box<FlowKey>,
     work: Work<'a>,
 }
@@ -79,14 +79,14 @@ struct Run<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
     dp: &'a Datapath<P, Pk, U>,
     section: &'a P::Guard,
     /// Grows only: its length is what [`MAX_DEFERRED`] limits.
-    deferred: Vec<Option<Deferred<'a, Pk>>>,
+    deferred: Vec<Option<Deferred<'a, P, Pk>>>,
     /// How many of `deferred` are done.
     taken: usize,
     depth: usize,
 }
 
 impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
-    fn pass(&mut self, frame: Frame<Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
+    fn pass(&mut self, frame: Frame<P, Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
         match work {
             Work::Lookup => self.lookup(frame, key),
             Work::List(list, opaque) => self.list(frame, key, list, opaque),
@@ -104,7 +104,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         }
     }
 
-    fn lookup(&mut self, mut frame: Frame<Pk>, key: &mut FlowKey) -> Result<()> {
+    fn lookup(&mut self, mut frame: Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
         let (flow, tried) = self.dp.table.lookup(self.section, key);
         let counters = self.dp.counters.local();
         counters.add(MASK_HIT, tried);
@@ -122,7 +122,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     /// Runs a list. The packet is dropped at its end, or by an error.
     fn list(
         &mut self,
-        mut frame: Frame<Pk>,
+        mut frame: Frame<P, Pk>,
         key: &mut FlowKey,
         list: &'a [Action],
         opaque: &'a [u8],
@@ -209,6 +209,8 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                         return self.inside(frame, key, Work::List(actions, opaque));
                     }
                 }
+                Action::Ct(ct) => ct::track(&self.dp.conntrack, self.section, &mut frame, key, ct)?,
+                Action::CtClear => ct::clear(&mut frame, key),
                 Action::Drop(_) => return Ok(()),
             }
         }
@@ -216,7 +218,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     }
 
     /// A pass that takes the packet and the key over.
-    fn inside(&mut self, frame: Frame<Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
+    fn inside(&mut self, frame: Frame<P, Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
         if self.depth >= MAX_DEPTH {
             return self.defer(frame, boxed_copy(key)?, work);
         }
@@ -227,7 +229,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     }
 
     /// A pass over copies. If it fails, the list it stands in goes on.
-    fn beside(&mut self, frame: &Frame<Pk>, key: &FlowKey, work: Work<'a>) {
+    fn beside(&mut self, frame: &Frame<P, Pk>, key: &FlowKey, work: Work<'a>) {
         if let (Ok(frame), Ok(mut key)) = (frame.try_clone(), boxed_copy(key)) {
             if self.depth >= MAX_DEPTH {
                 let _ = self.defer(frame, key, work);
@@ -237,7 +239,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         }
     }
 
-    fn defer(&mut self, frame: Frame<Pk>, key: Box<FlowKey>, work: Work<'a>) -> Result<()> {
+    fn defer(&mut self, frame: Frame<P, Pk>, key: Box<FlowKey>, work: Work<'a>) -> Result<()> {
         if self.deferred.len() >= MAX_DEFERRED {
             return Err(Errno::ELOOP);
         }

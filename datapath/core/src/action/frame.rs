@@ -1,14 +1,17 @@
 //! A packet on its way through a list of actions.
 
+use super::ct::Tracked;
 use crate::extract::{Layers, extract};
 use crate::key::{FRAG_LATER, FlowKey};
 use crate::packet::Packet;
 use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP};
-use pfnl_platform::{Errno, Result};
+use pfnl_platform::{Errno, Platform, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-pub(crate) struct Frame<Pk> {
+pub(crate) struct Frame<P: Platform, Pk> {
     pub packet: Pk,
+    /// The connection it belongs to, once CT has found out.
+    pub tracked: Option<Tracked<P>>,
     layers: Layers,
     /// A header came or went: the key and the layers are to be read again before they are used.
     stale: bool,
@@ -16,15 +19,15 @@ pub(crate) struct Frame<Pk> {
     pub keep: usize,
 }
 
-impl<Pk: Packet> Frame<Pk> {
+impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// Reads a packet's key.
-    pub fn try_new(mut packet: Pk, key: &mut FlowKey) -> Result<Frame<Pk>> {
+    pub fn try_new(mut packet: Pk, key: &mut FlowKey) -> Result<Frame<P, Pk>> {
         let layers = extract(&mut packet, key)?;
-        Ok(Frame { packet, layers, stale: false, keep: usize::MAX })
+        Ok(Frame { packet, tracked: None, layers, stale: false, keep: usize::MAX })
     }
 
-    pub fn try_clone(&self) -> Result<Frame<Pk>> {
-        Ok(Frame { packet: self.packet.try_clone()?, ..*self })
+    pub fn try_clone(&self) -> Result<Frame<P, Pk>> {
+        Ok(Frame { packet: self.packet.try_clone()?, tracked: self.tracked.clone(), ..*self })
     }
 
     /// The headers were moved: nothing that was known of them holds.

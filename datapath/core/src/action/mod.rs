@@ -3,13 +3,16 @@
 //! The list is the compiled form of OVS_ACTION_ATTR_* (linux/openvswitch.h). The control plane that compiled it keeps
 //! its own form beside it ([`Actions::opaque`]), to be given back unchanged.
 
+mod ct;
 pub(crate) mod execute;
 mod frame;
+mod nat;
 mod resize;
 mod set;
 #[cfg(test)]
 mod tests;
 
+pub use crate::conntrack::nat::{End, Range};
 use crate::key::{Be16, Be32, Mac};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -132,8 +135,36 @@ pub enum Action {
     PopEth,
     /// Go on only if this meter lets the packet pass; a meter that is not there does.
     Meter(u32),
+    /// Track the connection: what is known of it is in the key afterwards.
+    Ct(Box<Ct>),
+    /// Forget that the packet was tracked.
+    CtClear,
     /// Drop, for a reason that counters may tell apart.
     Drop(u32),
+}
+
+/// How a connection is tracked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ct {
+    /// Where.
+    pub zone: u16,
+    /// Whether the connection is to be remembered.
+    pub commit: bool,
+    /// Whether it is to begin anew if this packet is a reply.
+    pub force: bool,
+    /// Its new mark.
+    pub mark: Option<Masked<u32>>,
+    /// Its new labels.
+    pub labels: Option<Masked<[u8; 16]>>,
+    /// Whether its addresses are translated.
+    pub nat: Option<Nat>,
+}
+
+/// Translation of addresses.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Nat {
+    /// How, for a connection that is new; others are translated as they began.
+    pub new: Option<(End, Range)>,
 }
 
 /// Where and with what a packet is sent up.

@@ -5,13 +5,13 @@ use super::frame::{Frame, view};
 use crate::key::{Be16, Be32, FlowKey, MAC_ETHERNET, MAC_NONE, Mac, VLAN_PRESENT};
 use crate::packet::Packet;
 use crate::wire::*;
-use pfnl_platform::{Errno, Result};
+use pfnl_platform::{Errno, Platform, Result};
 
 /// Both Ethernet addresses.
 const ADDRESSES: usize = 12;
 
-pub(super) fn push_vlan<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+pub(super) fn push_vlan<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &FlowKey,
     tpid: Be16,
     tci: Be16,
@@ -23,7 +23,7 @@ pub(super) fn push_vlan<Pk: Packet>(
     Ok(())
 }
 
-pub(super) fn pop_vlan<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey) -> Result<()> {
+pub(super) fn pop_vlan<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
     ethernet_only(key)?;
     frame.layers(key)?;
     if key.vlan.tci == Be16::ZERO {
@@ -33,8 +33,8 @@ pub(super) fn pop_vlan<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey) -> 
 }
 
 /// `at` is where the label goes: in front of the network header, or of everything.
-pub(super) fn push_mpls<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+pub(super) fn push_mpls<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     lse: Be32,
     ethertype: Be16,
@@ -49,7 +49,11 @@ pub(super) fn push_mpls<Pk: Packet>(
     set_ethertype(frame, key, at, ethertype)
 }
 
-pub(super) fn pop_mpls<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, ethertype: Be16) -> Result<()> {
+pub(super) fn pop_mpls<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    ethertype: Be16,
+) -> Result<()> {
     let at = frame.layers(key)?.l2_len;
     if key.mpls_labels == 0 {
         return Ok(());
@@ -58,8 +62,8 @@ pub(super) fn pop_mpls<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, eth
     set_ethertype(frame, key, at, ethertype)
 }
 
-pub(super) fn push_eth<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+pub(super) fn push_eth<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     dst: Mac,
     src: Mac,
@@ -73,7 +77,7 @@ pub(super) fn push_eth<Pk: Packet>(
     Ok(())
 }
 
-pub(super) fn pop_eth<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey) -> Result<()> {
+pub(super) fn pop_eth<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
     ethernet_only(key)?;
     frame.layers(key)?;
     frame.packet.pop_front(ETH_HLEN)?;
@@ -87,8 +91,8 @@ fn ethernet_only(key: &FlowKey) -> Result<()> {
 }
 
 /// Says what follows the link layer header that ends at `at`.
-fn set_ethertype<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+fn set_ethertype<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     at: usize,
     ethertype: Be16,
@@ -101,7 +105,7 @@ fn set_ethertype<Pk: Packet>(
 }
 
 /// Makes room for `n` bytes at `at`; answers the head up to their end.
-fn insert<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<&mut [u8]> {
+fn insert<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, at: usize, n: usize) -> Result<&mut [u8]> {
     // First what can fail.
     frame.packet.pull(at)?;
     frame.packet.push_front(n)?;
@@ -112,7 +116,7 @@ fn insert<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<&mut
 }
 
 /// Takes away the `n` bytes at `at`.
-fn remove<Pk: Packet>(frame: &mut Frame<Pk>, at: usize, n: usize) -> Result<()> {
+fn remove<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, at: usize, n: usize) -> Result<()> {
     shift(frame.packet.head_mut(at.saturating_add(n))?, 0, n, at)?;
     frame.packet.pop_front(n)?;
     frame.moved();

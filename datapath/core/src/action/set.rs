@@ -7,13 +7,17 @@ use crate::key::{Be16, Be32, FlowKey};
 use crate::packet::Packet;
 use crate::wire::*;
 use core::ops::{BitAnd, BitOr, Not};
-use pfnl_platform::{Errno, Result};
+use pfnl_platform::{Errno, Platform, Result};
 
 /// Changes a packet.
 ///
 /// # Errors
 /// `EINVAL` when the header is not there, `ENOMEM`.
-pub(super) fn set<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, set: &Set) -> Result<()> {
+pub(super) fn set<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    set: &Set,
+) -> Result<()> {
     match set {
         Set::Priority(new) => key.priority = new.over(key.priority),
         Set::SkbMark(new) => key.skb_mark = new.over(key.skb_mark),
@@ -42,8 +46,8 @@ fn over<const N: usize>(value: &[u8; N], mask: &[u8; N], old: &[u8; N]) -> [u8; 
     new
 }
 
-fn ethernet<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+fn ethernet<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     new: &Masked<EthernetFields>,
 ) -> Result<()> {
@@ -55,7 +59,11 @@ fn ethernet<Pk: Packet>(
     Ok(())
 }
 
-fn ipv4<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv4Fields>) -> Result<()> {
+pub(super) fn ipv4<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    new: &Masked<Ipv4Fields>,
+) -> Result<()> {
     let at = frame.layers(key)?.l3.filter(|_| key.eth_type.get() == ETH_IPV4).ok_or(Errno::EINVAL)?;
     let csum = frame.l4_csum(key);
     let header = at.saturating_add(size_of::<Ipv4>());
@@ -84,7 +92,11 @@ fn ipv4<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv4F
     Ok(())
 }
 
-fn ipv6<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv6Fields>) -> Result<()> {
+pub(super) fn ipv6<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    new: &Masked<Ipv6Fields>,
+) -> Result<()> {
     let layers = frame.layers(key)?;
     let at = layers.l3.filter(|_| key.eth_type.get() == ETH_IPV6).ok_or(Errno::EINVAL)?;
     let csum = frame.l4_csum(key);
@@ -113,8 +125,8 @@ fn ipv6<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Ipv6F
 }
 
 /// The first four bytes of TCP, UDP and SCTP.
-fn ports<Pk: Packet>(
-    frame: &mut Frame<Pk>,
+pub(super) fn ports<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     new: &Masked<PortFields>,
     protocol: u8,
@@ -163,7 +175,11 @@ fn l4_len<Pk: Packet>(packet: &Pk, key: &FlowKey, l3: Option<usize>, l4: usize) 
     Ok(end.min(packet.len()).saturating_sub(l4))
 }
 
-fn mpls<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Be32>) -> Result<()> {
+fn mpls<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    new: &Masked<Be32>,
+) -> Result<()> {
     let at = frame.layers(key)?.l2_len;
     if key.mpls_labels == 0 {
         return Err(Errno::EINVAL);
@@ -175,7 +191,7 @@ fn mpls<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey, new: &Masked<Be32>
 }
 
 /// Decrements the time to live. Answers whether there was any left.
-pub(super) fn dec_ttl<Pk: Packet>(frame: &mut Frame<Pk>, key: &mut FlowKey) -> Result<bool> {
+pub(super) fn dec_ttl<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<bool> {
     let at = frame.layers(key)?.l3.ok_or(Errno::EINVAL)?;
     if key.ip_ttl <= 1 {
         return Ok(false);
