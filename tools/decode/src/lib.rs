@@ -17,7 +17,8 @@
 //!
 //! | Module | |
 //! |---|---|
-//! | `decoder` | from bytes to [`Message`]s: headers, acknowledgements, attributes by their tables |
+//! | `decoder` | from bytes to [`Message`]s: headers, acknowledgements |
+//! | `attributes` | attributes by their tables |
 //! | `families` | which families have tables here; [`Decoder::add`] takes more |
 //! | `hints` | what an integer or a run of bytes is for people: an address, flags, a number in hex |
 //! | `guess` | attributes of which nothing is known |
@@ -28,6 +29,7 @@
 //! is shown here without more work. Numbers are read in host byte order: messages of this machine.
 #![forbid(unsafe_code)]
 
+mod attributes;
 mod decoder;
 mod families;
 mod guess;
