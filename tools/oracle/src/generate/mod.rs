@@ -149,6 +149,12 @@ impl Make<'_> {
         Case { name, socket, tx: message.bytes(self.families, seq), counted, heard: false }
     }
 
+    /// A message's bytes, with a number of their own.
+    fn bytes(&mut self, message: &Message) -> Vec<u8> {
+        self.seq += 1;
+        message.bytes(self.families, self.seq)
+    }
+
     /// A message, and requests that put the world back.
     fn one(&mut self, cases: &mut Vec<Case>, name: &str, message: &Message, around: &Around) {
         self.on(cases, name, message, around, EXTACK);
