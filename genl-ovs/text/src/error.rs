@@ -37,7 +37,7 @@ pub(crate) struct Trouble<'a> {
 
 impl<'a> ParseError<&'a str> for Trouble<'a> {
     fn from_error_kind(at: &'a str, _: ErrorKind) -> Trouble<'a> {
-        Trouble { what: "syntax error", at }
+        Trouble { what: if at.is_empty() { "unexpected end" } else { "syntax error" }, at }
     }
 
     fn append(_: &'a str, _: ErrorKind, first: Trouble<'a>) -> Trouble<'a> {

@@ -7,7 +7,6 @@ use crate::keys::{Key, Shape};
 use crate::scan::{Scan, after, delimiters, error, failure, hex_bytes, int, masked, up_to, word};
 use crate::{MAX_DEPTH, Ports, nsh, tunnel};
 use nom::Parser;
-use nom::branch::alt;
 use nom::bytes::complete::{tag, take_till1};
 use nom::combinator::{cut, opt};
 use nom::sequence::preceded;
@@ -108,8 +107,11 @@ fn payload<'a>(key: &Key, input: &'a str, ports: &Ports, depth: usize) -> Scan<'
         Shape::One(field) => field.scan(input).map(|(rest, pair)| (rest, encode(field, pair))),
         Shape::Fields(len, fields) => scan_fields(fields, *len, input),
         Shape::Port => {
-            let named = |input| port(input, ports).map(|(rest, port)| (rest, (port.into(), PORT.full())));
-            let pair = alt((masked(PORT.full(), up_to(PORT.full())), named)).parse(input);
+            let pair = if input.starts_with(|c: char| c.is_ascii_digit()) {
+                PORT.scan(input)
+            } else {
+                port(input, ports).map(|(rest, port)| (rest, (port.into(), PORT.full())))
+            };
             pair.map(|(rest, pair)| (rest, encode(&PORT, pair)))
         }
         Shape::Vlan => {
@@ -276,7 +278,8 @@ impl Printer<'_> {
                 (None, _) => false,
                 (Some(None), _) => true,
                 (Some(Some(mask)), Some(row)) => row.is_wildcard(mask.payload()),
-                (Some(Some(mask)), None) => mask.payload().iter().all(|&byte| byte == 0),
+                // Of what it does not know, OVS does not know either what it means that nothing counts.
+                (Some(Some(_)), None) => false,
             };
             if self.verbose || !wildcard || row.is_some_and(Key::is_nest) {
                 let zeros = vec![0; attr.payload().len()];
@@ -308,7 +311,7 @@ impl Printer<'_> {
         let Some(row) = Key::by_number(attr.number()) else {
             _ = write!(out, "key{}(", attr.number());
             print_bytes(out, value);
-            if let Some(mask) = mask.filter(|mask| mask.iter().any(|&byte| byte != 0xff)) {
+            if let Some(mask) = mask {
                 out.push('/');
                 print_bytes(out, mask);
             }

@@ -112,8 +112,9 @@ fn print(out: &mut String, attr: &Attr<'_>, ports: &Ports, depth: usize) -> Opti
         action::CT_CLEAR => flag(out, attr, "ct_clear")?,
         action::POP_NSH => flag(out, attr, "pop_nsh()")?,
         action::PUSH_NSH => {
+            let header = attr.attrs().next().filter(|inner| inner.number() == key::NSH)?;
             out.push_str("push_nsh(");
-            nsh::print_push(out, attr.payload());
+            nsh::print_push(out, header.payload());
             out.push(')');
         }
         action::METER => _ = write!(out, "meter({})", exactly::<u32>(attr)?),

@@ -103,7 +103,12 @@ impl Reader<'_> {
                 Ok((rest, (action::DEC_TTL, payload)))
             }
             "ct" => ct::scan(rest).map(|(rest, payload)| (rest, (action::CT, payload))),
-            "push_nsh" => paren(nsh::scan_push).map(|payload| (action::PUSH_NSH, payload)).parse(rest),
+            "push_nsh" => {
+                // The header is a key in the action.
+                let (rest, header) = paren(nsh::scan_push).parse(rest)?;
+                let (rest, payload) = attributes(rest, |w| _ = w.bytes(key::NSH, &header))?;
+                Ok((rest, (action::PUSH_NSH, payload)))
+            }
             "psample" => paren(psample).parse(rest),
             "push_vlan" => paren(push_vlan).parse(rest),
             "push_mpls" => paren(mpls(action::PUSH_MPLS)).parse(rest),
@@ -137,7 +142,7 @@ impl Reader<'_> {
     fn userspace<'a>(&self, input: &'a str) -> Scan<'a, Action> {
         let (rest, pid) = argument::<u32>("pid=", input)?;
         let raw = after("userdata", paren(hex_bytes));
-        let (rest, userdata) =
+        let (rest, mut userdata) =
             opt(preceded(tag(","), alt((raw, |input| cookie::scan(input, self.ports))))).parse(rest)?;
         let (rest, actions) = opt(tag(",actions")).parse(rest)?;
         let egress = alt((int::<u32>, |input| port(input, self.ports)));
@@ -145,7 +150,11 @@ impl Reader<'_> {
         let (rest, payload) = attributes(rest, |w| {
             let mut put = userspace::Put(w);
             put.pid(pid);
-            userdata.iter().for_each(|userdata| _ = put.userdata(userdata));
+            // OVS sends 8 bytes at least, for kernels before 3.10 insisted on them.
+            userdata.iter_mut().for_each(|userdata| {
+                userdata.resize(userdata.len().max(8), 0);
+                put.userdata(userdata);
+            });
             egress.iter().for_each(|port| _ = put.egress_tun_port(*port));
             actions.iter().for_each(|_| _ = put.actions());
         })?;
