@@ -163,3 +163,42 @@ impl Filter {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ports, parse_flow};
+
+    fn shows(filter: &str, flow: &str) -> bool {
+        let flow = parse_flow(flow, &Ports::default()).unwrap();
+        Filter::parse(filter).unwrap().matches(&flow.key, &flow.mask)
+    }
+
+    #[test]
+    fn a_flow_is_shown_unless_it_says_otherwise() {
+        let tagged = "eth(),eth_type(0x8100),vlan(vid=5,pcp=3),encap(eth_type(0x86dd),ipv6(proto=6),tcp(dst=80/0xfff0))";
+        assert!(shows("", tagged));
+        assert!(shows("dl_vlan=5,tcp6,tp_dst=95", tagged));
+        assert!(!shows("dl_vlan=6", tagged));
+        assert!(!shows("tcp", tagged));
+        assert!(!shows("udp6", tagged));
+        assert!(!shows("tp_dst=96", tagged));
+        let plain = "in_port(1),eth(),eth_type(0x0800),ipv4(src=10.0.0.0/255.0.0.0)";
+        assert!(shows("ip,nw_src=10.1.2.3,nw_proto=6,in_port=1", plain));
+        assert!(!shows("nw_src=11.1.2.3", plain));
+        assert!(!shows("in_port=2", plain));
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_where_it_is_wrong() {
+        for (text, what, at) in [
+            ("ip,colour=1", "no such field", 3),
+            ("nw_src=10.0.0.0/8", "an exact value expected", 0),
+            ("tcp,tp_src=70000", "an exact value expected", 4),
+            ("dl_vlan=4096", "VLAN id expected", 0),
+        ] {
+            let error = Filter::parse(text).unwrap_err();
+            assert_eq!((error.what, error.at), (what, at), "{text}");
+        }
+    }
+}

@@ -6,6 +6,3 @@ mod scan;
 
 pub use print::print_actions;
 pub use scan::parse_actions;
-
-#[cfg(test)]
-mod tests;
