@@ -2,7 +2,9 @@
 //! the second and nothing else, so that a laptop and CI do the same.
 
 mod demo;
+mod freebsd;
 mod kernel_bound;
+mod kmod;
 mod licences;
 mod packages;
 mod sh;
@@ -39,6 +41,10 @@ enum Chore {
         #[arg(long)]
         self_test: bool,
     },
+    /// Builds the FreeBSD kernel module pfnl.ko and checks that a kernel can load it
+    Kmod(kmod::Options),
+    /// Runs the tests that need a FreeBSD kernel, in QEMU
+    Freebsd(freebsd::Options),
     /// Installs what the other chores need, and does nothing else
     Setup,
 }
@@ -49,7 +55,11 @@ fn main() -> ExitCode {
         Chore::Test { only, names } => test::run(&only, &names),
         Chore::Check => test::run(&[test::Section::Fmt, test::Section::Clippy, test::Section::Licences], &[]),
         Chore::KernelBound { self_test } => kernel_bound::run(self_test),
-        Chore::Setup => packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Lint]),
+        Chore::Kmod(options) => kmod::run(&options).map(drop),
+        Chore::Freebsd(options) => freebsd::run(&options),
+        Chore::Setup => {
+            packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Kmod, Part::Lint])
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

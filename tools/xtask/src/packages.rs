@@ -17,6 +17,10 @@ pub enum Part {
     Clients,
     /// `cargo xtask kernel-bound`.
     KernelBound,
+    /// `cargo xtask kmod`.
+    Kmod,
+    /// `cargo xtask freebsd`.
+    Freebsd,
     /// fmt and clippy.
     Lint,
 }
@@ -40,7 +44,9 @@ struct Package {
 
 const CLIENTS: &[Part] = &[Part::Clients];
 const BOTH: &[Part] = &[Part::Demo, Part::Clients];
-const KERNEL: &[Part] = &[Part::KernelBound];
+const KERNEL: &[Part] = &[Part::KernelBound, Part::Kmod];
+const KMOD: &[Part] = &[Part::Kmod];
+const FREEBSD: &[Part] = &[Part::Freebsd];
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
@@ -59,6 +65,12 @@ const PACKAGES: &[Package] = &[
     Package { name: "cargo-web",          probe: Probe::RustSince("/usr/bin/cargo", 95), parts: KERNEL, why: "its cargo" },
     Package { name: "rust-web-src",       probe: Probe::File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), parts: KERNEL, why: "core and alloc are built with kernel flags" },
     Package { name: "binutils",           probe: Probe::Program("objdump"),        parts: KERNEL,  why: "objdump: looks for floating point" },
+    Package { name: "clang-19",           probe: Probe::Program("clang-19"),       parts: KMOD,    why: "compiles the C glue of the kernel modules" },
+    Package { name: "lld-19",             probe: Probe::Program("ld.lld-19"),      parts: KMOD,    why: "links the kernel modules" },
+    Package { name: "libclang1-19",       probe: Probe::File("/usr/lib/llvm-19/lib/libclang-19.so.1"), parts: KMOD, why: "bindgen reads FreeBSD's headers with it" },
+    Package { name: "libck-dev",          probe: Probe::File("/usr/include/ck_queue.h"), parts: KMOD, why: "headers that FreeBSD's include" },
+    Package { name: "makefs",             probe: Probe::Program("makefs"),         parts: FREEBSD, why: "the test machine's file system" },
+    Package { name: "qemu-system-x86",    probe: Probe::Program("qemu-system-x86_64"), parts: FREEBSD, why: "the test machine" },
 ];
 
 /// The release of pyroute2 whose behaviour the tests know.

@@ -132,6 +132,16 @@ impl Measured {
         Ok(())
     }
 
+    /// The names it leaves to the kernel.
+    pub fn undefined(&self) -> impl Iterator<Item = &str> {
+        self.undefined.iter().map(String::as_str)
+    }
+
+    /// Bytes of code.
+    pub fn text(&self) -> u64 {
+        self.text
+    }
+
     /// Says what was measured.
     pub fn print(&self) {
         println!("  code: {} functions, {} bytes", self.frames.len(), self.text);
@@ -151,12 +161,21 @@ impl Measured {
         }
     }
 
-    /// Every reason why a kernel would not take it.
+    /// Every reason why a kernel would not take the cores.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.unloadable(is_given);
         for (size, name) in self.frames.iter().filter(|(size, _)| *size > MAX_FRAME) {
             problems.push(format!("a stack frame of {size} bytes: {name}"));
         }
+        if self.frames.is_empty() {
+            problems.push("nothing was measured: no .stack_sizes".to_owned());
+        }
+        problems
+    }
+
+    /// Every reason why a kernel that has the names that are `given` would not load it.
+    pub fn unloadable(&self, given: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut problems = Vec::new();
         for (name, what) in &self.float {
             problems.push(format!("floating point in {name}: {what}"));
         }
@@ -166,11 +185,8 @@ impl Measured {
         for name in &self.std {
             problems.push(format!("std is linked: {name}"));
         }
-        for name in self.undefined.iter().filter(|name| !is_given(name)) {
+        for name in self.undefined.iter().filter(|name| !given(name)) {
             problems.push(format!("no kernel has `{name}`"));
-        }
-        if self.frames.is_empty() {
-            problems.push("nothing was measured: no .stack_sizes".to_owned());
         }
         problems
     }

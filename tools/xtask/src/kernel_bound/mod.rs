@@ -4,7 +4,7 @@
 //! target that has no std, linked so that only what is reachable remains, and the result is measured: floating
 //! point, stack frames, relocations, what is left undefined, ways to panic.
 
-mod measure;
+pub mod measure;
 
 use crate::packages::{self, Part};
 use crate::sh;
@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the FreeBSD modules are compiled with, and the stack sizes noted.
-const FLAGS: &str = "-Crelocation-model=static -Ccode-model=kernel -Zplt=yes -Zdirect-access-external-data=yes \
-    -Cforce-frame-pointers=yes -Cpanic=abort -Cforce-unwind-tables=no -Zemit-stack-sizes";
+pub const FLAGS: &str = "-Crelocation-model=static -Ccode-model=kernel -Zplt=yes \
+    -Zdirect-access-external-data=yes -Cforce-frame-pointers=yes -Cpanic=abort -Cforce-unwind-tables=no \
+    -Zemit-stack-sizes";
 
 /// The features of `tests/kernel-bound` that must not pass, and a word the refusal must hold.
 const INJECTED: &[(&str, &str)] = &[

@@ -1,0 +1,97 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What the C and the Rust side of pfnl.ko know of each other. bindgen reads this file too, so that neither side can
+ * drift from the other or from the kernel's headers.
+ */
+#ifndef PFNL_GLUE_H
+#define PFNL_GLUE_H
+
+#include <sys/param.h>
+#include <sys/systm.h>
+#include <sys/kernel.h>
+#include <sys/module.h>
+#include <sys/malloc.h>
+#include <sys/lock.h>
+#include <sys/mutex.h>
+#include <sys/sx.h>
+#include <sys/epoch.h>
+#include <sys/domain.h>
+#include <sys/protosw.h>
+#include <sys/mbuf.h>
+#include <sys/priv.h>
+#include <sys/proc.h>
+#include <sys/smp.h>
+#include <sys/socket.h>
+#include <sys/socketvar.h>
+#include <sys/sysctl.h>
+#include <sys/time.h>
+#include <sys/ucred.h>
+#include <sys/uio.h>
+#include <net/vnet.h>
+#include <netlink/netlink.h>
+
+/*
+ * The address family of pfnl's sockets: one of those that sys/socket.h sets aside for third parties. The compat
+ * headers define AF_NETLINK as this number.
+ */
+#define	PFNL_AF		AF_VENDOR00
+#define	PFNL_PROTOCOL	16	/* NETLINK_GENERIC */
+
+/* ---- C for Rust: what the kernel offers only as macros, inlines or by section ---- */
+
+void	*pfnl_malloc(size_t size, size_t align, int zero);
+void	 pfnl_free(void *place);
+void	 pfnl_panic(const char *text, size_t len) __dead2;
+struct thread *pfnl_curthread(void);
+u_int	 pfnl_curcpu(void);
+u_int	 pfnl_cpus(void);
+void	 pfnl_epoch_enter(struct epoch_tracker *);
+void	 pfnl_epoch_exit(struct epoch_tracker *);
+bool	 pfnl_epoch_held(void);
+void	 pfnl_epoch_call(epoch_callback_t, epoch_context_t);
+uint64_t pfnl_uptime(void);
+/* The current vnet's pointer for Rust; pfnl_vnet_init() sets it. */
+void	**pfnl_vnet_slot(void);
+bool	 pfnl_is_linux(struct thread *);
+pid_t	 pfnl_pid(struct thread *);
+/* A datagram to the receive buffer, without a copy; false = no memory, and nothing was taken. */
+bool	 pfnl_append(struct socket *, const struct sockaddr_nl *from, void *bytes, u_int len, m_ext_free_t done,
+	    void *context, const void *control, u_int control_len, int control_type);
+/* Wakes readers; error (if not 0) is what the next recv fails with. */
+void	 pfnl_wake(struct socket *, int error);
+int	 pfnl_take_error(struct socket *);
+int	 pfnl_buffers(struct socket *);
+void	 pfnl_set_buffer(struct socket *, bool receive, u_int size);
+void	 pfnl_flush(struct socket *);
+int	 pfnl_pause(void);
+/* What pfnl_append() was given for its mbuf. */
+void	*pfnl_context(struct mbuf *);
+
+/* ---- Rust for C ---- */
+
+pr_attach_t	pfnl_attach;
+pr_detach_t	pfnl_detach;
+pr_close_t	pfnl_close;
+pr_abort_t	pfnl_abort;
+pr_bind_t	pfnl_bind;
+pr_connect_t	pfnl_connect;
+pr_disconnect_t	pfnl_disconnect;
+pr_sockaddr_t	pfnl_sockaddr;
+pr_peeraddr_t	pfnl_peeraddr;
+pr_sosend_t	pfnl_sosend;
+pr_soreceive_t	pfnl_soreceive;
+pr_ctloutput_t	pfnl_ctloutput;
+pr_setsbopt_t	pfnl_setsbopt;
+/* 0, or an errno: the vnet then has no sockets of ours. */
+int	 pfnl_vnet_init(void);
+void	 pfnl_vnet_uninit(void);
+/* Whether unloading may begin (then no socket opens any more); pfnl_resume() takes that back. */
+bool	 pfnl_stop(void);
+void	 pfnl_resume(void);
+
+extern u_int pfnl_sockets;	/* open */
+extern u_int pfnl_datagrams;	/* in receive buffers */
+extern u_int pfnl_nomem;	/* lost for want of memory */
+
+#endif

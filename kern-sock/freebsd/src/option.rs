@@ -1,0 +1,122 @@
+//! setsockopt(2) and getsockopt(2). SOL_SOCKET's are the kernel's own, but for the two buffers' sizes.
+
+use crate::delivery::NETLINK_PKTINFO;
+use crate::socket::{Pcb, pcb};
+use crate::{check, credentials};
+use alloc::vec::Vec;
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+use pfnl_kernel::sys;
+use pfnl_platform::{Errno, Result};
+use pfnl_sock::Credentials;
+
+/// Levels and names as the core knows them: Linux's.
+const SOL_SOCKET: i32 = 1;
+const SO_SNDBUF: i32 = 7;
+const SO_RCVBUF: i32 = 8;
+const SOL_NETLINK: i32 = 270;
+const LIST_MEMBERSHIPS: i32 = 9;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_ctloutput(so: *mut sys::socket, sopt: *mut sys::sockopt) -> c_int {
+    // SAFETY: as pr_ctloutput is called.
+    let outcome = unsafe {
+        match (*sopt).sopt_dir {
+            sys::sopt_dir_SOPT_SET => set(pcb(so), sopt),
+            _ => get(pcb(so), sopt),
+        }
+    };
+    outcome.err().unwrap_or(0)
+}
+
+/// # Safety
+/// As pr_ctloutput.
+unsafe fn set(pcb: &Pcb, sopt: *mut sys::sockopt) -> Result<(), c_int> {
+    let mut value = [0u8; 4];
+    // SAFETY: the caller's; a value of up to four bytes goes where four are.
+    let (level, name, len, caller) = unsafe {
+        let len = (*sopt).sopt_valsize.min(4);
+        check(sys::sooptcopyin(sopt, value.as_mut_ptr().cast(), len, len))?;
+        ((*sopt).sopt_level, (*sopt).sopt_name, len as usize, caller(sopt))
+    };
+    let value = value.get(..len).unwrap_or_default();
+    pcb.socket.set_option(level, name, value, &caller).map_err(Errno::freebsd)?;
+    if (level, name) == (SOL_NETLINK, NETLINK_PKTINFO) {
+        let on = value.iter().any(|&byte| byte != 0);
+        // Relaxed: what is delivered about now may or may not know of it.
+        pcb.link.pktinfo.store(on, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// As pr_ctloutput.
+unsafe fn get(pcb: &Pcb, sopt: *mut sys::sockopt) -> Result<(), c_int> {
+    let mut value = Vec::new();
+    // SAFETY: the caller's.
+    unsafe {
+        let (level, name) = ((*sopt).sopt_level, (*sopt).sopt_name);
+        pcb.socket.option(level, name, &mut value).map_err(Errno::freebsd)?;
+        let list = (level, name) == (SOL_NETLINK, LIST_MEMBERSHIPS);
+        if !list && ((*sopt).sopt_valsize as usize) < value.len() {
+            return Err(Errno::EINVAL.freebsd());
+        }
+        // Memberships come in whole words, and with the size of all of them.
+        let fits = if list { (*sopt).sopt_valsize as usize & !3 } else { value.len() };
+        let shown = value.get(..fits.min(value.len())).unwrap_or_default();
+        check(sys::sooptcopyout(sopt, shown.as_ptr().cast(), shown.len() as _))?;
+        (*sopt).sopt_valsize = value.len() as _;
+    }
+    Ok(())
+}
+
+/// SO_SNDBUF, SO_RCVBUF and the low-water marks. Buffers are sized by Linux's rules, and the kernel's own account and
+/// getsockopt follow.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_setsbopt(so: *mut sys::socket, sopt: *mut sys::sockopt) -> c_int {
+    // SAFETY: as pr_setsbopt is called.
+    unsafe {
+        match (*sopt).sopt_name.cast_unsigned() {
+            sys::SO_RCVBUF => resize(so, sopt, SO_RCVBUF).err().unwrap_or(0),
+            sys::SO_SNDBUF => resize(so, sopt, SO_SNDBUF).err().unwrap_or(0),
+            _ => sys::sbsetopt(so, sopt),
+        }
+    }
+}
+
+/// # Safety
+/// As pr_setsbopt.
+unsafe fn resize(so: *mut sys::socket, sopt: *mut sys::sockopt, name: i32) -> Result<(), c_int> {
+    let mut value = [0u8; 4];
+    // SAFETY: the caller's; four bytes.
+    let (pcb, caller) = unsafe {
+        check(sys::sooptcopyin(sopt, value.as_mut_ptr().cast(), 4, 4))?;
+        (pcb(so), caller(sopt))
+    };
+    pcb.socket.set_option(SOL_SOCKET, name, &value, &caller).map_err(Errno::freebsd)?;
+    let mut shown = Vec::new();
+    pcb.socket.option(SOL_SOCKET, name, &mut shown).map_err(Errno::freebsd)?;
+    let size = shown.first_chunk().map_or(0, |size| u32::from_ne_bytes(*size));
+    // SAFETY: the caller's.
+    unsafe { sys::pfnl_set_buffer(so, name == SO_RCVBUF, size) };
+    Ok(())
+}
+
+/// Who sets or asks; the kernel itself has no thread and all rights.
+///
+/// # Safety
+/// As pr_ctloutput.
+unsafe fn caller(sopt: *mut sys::sockopt) -> Credentials {
+    // SAFETY: the caller's; sopt_td is null or the current thread.
+    unsafe {
+        match (*sopt).sopt_td {
+            td if td.is_null() => {
+                Credentials { net_admin: true, net_broadcast: true, ..Credentials::default() }
+            }
+            td => credentials::of(td),
+        }
+    }
+}
+
+const _: sys::pr_ctloutput_t = Some(pfnl_ctloutput);
+const _: sys::pr_setsbopt_t = Some(pfnl_setsbopt);

@@ -1,0 +1,119 @@
+//! send(2) and its relatives: what is sent to the kernel has been handled when the call returns.
+
+use crate::socket::{Pcb, pcb};
+use crate::{address, check, credentials};
+use alloc::vec::Vec;
+use core::ffi::c_int;
+use pfnl_kernel::sys;
+use pfnl_platform::Errno;
+
+/// The largest datagram, whatever the send buffer: what malloc(9) gives without a fuss.
+const MAX: usize = 4 << 20;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_sosend(
+    so: *mut sys::socket,
+    addr: *mut sys::sockaddr,
+    uio: *mut sys::uio,
+    top: *mut sys::mbuf,
+    control: *mut sys::mbuf,
+    flags: c_int,
+    td: *mut sys::thread,
+) -> c_int {
+    // SAFETY: as pr_sosend is called: the mbufs are ours to free, the uio is this thread's.
+    unsafe {
+        // Linux ignores control messages it has no use for, and we have for none.
+        sys::m_freem(control);
+        let outcome = send(so, addr, uio, top, flags, td);
+        sys::m_freem(top);
+        outcome.err().unwrap_or(0)
+    }
+}
+
+/// # Safety
+/// As pr_sosend; `top` stays the caller's.
+unsafe fn send(
+    so: *mut sys::socket,
+    addr: *mut sys::sockaddr,
+    uio: *mut sys::uio,
+    top: *mut sys::mbuf,
+    flags: c_int,
+    td: *mut sys::thread,
+) -> Result<(), c_int> {
+    let fail = |errno: Errno| errno.freebsd();
+    if flags & sys::MSG_OOB as c_int != 0 {
+        return Err(fail(Errno::EOPNOTSUPP));
+    }
+    // SAFETY: the caller's.
+    let (pcb, to, sender) = unsafe {
+        let to = if addr.is_null() { None } else { address::read(addr).map_err(fail)? };
+        (pcb(so), to, credentials::of(td))
+    };
+    // SAFETY: the caller's.
+    let bytes = unsafe { gather(pcb, uio, top)? };
+    loop {
+        match pcb.socket.send(to, &bytes, &sender) {
+            Ok(()) => return Ok(()),
+            // Another user's queue is full: who may wait, waits.
+            Err(Errno::EAGAIN) if unsafe { may_wait(so, flags) } => {
+                // SAFETY: sleeps a moment in the thread that sends; no lock is held.
+                check(unsafe { sys::pfnl_pause() })?;
+            }
+            Err(errno) => return Err(fail(errno)),
+        }
+    }
+}
+
+/// # Safety
+/// `so` is a socket.
+unsafe fn may_wait(so: *mut sys::socket, flags: c_int) -> bool {
+    // SAFETY: the caller's.
+    let state = unsafe { (*so).so_state };
+    let nonblocking = (sys::MSG_DONTWAIT | sys::MSG_NBIO) as c_int;
+    flags & nonblocking == 0 && i32::from(state) & sys::SS_NBIO as i32 == 0
+}
+
+/// The datagram, copied once.
+///
+/// # Safety
+/// As pr_sosend: `top`, or `uio` if that is null.
+unsafe fn gather(pcb: &Pcb, uio: *mut sys::uio, top: *mut sys::mbuf) -> Result<Vec<u8>, c_int> {
+    // SAFETY: the caller's.
+    let len = unsafe {
+        if top.is_null() {
+            usize::try_from((*uio).uio_resid).map_err(|_| Errno::EINVAL.freebsd())?
+        } else {
+            sys::m_length(top, core::ptr::null_mut()) as usize
+        }
+    };
+    if len > MAX || len > pcb.send_buffer() {
+        return Err(Errno::EMSGSIZE.freebsd());
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Errno::ENOBUFS.freebsd())?;
+    bytes.resize(len, 0);
+    // SAFETY: the vector has that many bytes, and so have the mbufs or the uio.
+    unsafe {
+        if top.is_null() {
+            check(sys::uiomove(bytes.as_mut_ptr().cast(), len as c_int, uio))?;
+        } else {
+            sys::m_copydata(top, 0, len as c_int, bytes.as_mut_ptr().cast());
+        }
+    }
+    Ok(bytes)
+}
+
+impl Pcb {
+    /// What the core would refuse as too long need not be copied first.
+    fn send_buffer(&self) -> usize {
+        const SOL_SOCKET: i32 = 1;
+        const SO_SNDBUF: i32 = 7;
+        let mut value = Vec::new();
+        match self.socket.option(SOL_SOCKET, SO_SNDBUF, &mut value) {
+            Ok(()) => value.first_chunk().map_or(0, |size| u32::from_ne_bytes(*size) as usize),
+            Err(_) => 0,
+        }
+    }
+}
+
+const _: sys::pr_sosend_t = Some(pfnl_sosend);

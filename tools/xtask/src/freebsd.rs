@@ -1,0 +1,119 @@
+//! The tests that need a FreeBSD kernel: pfnl.ko built for it, loaded, used, unloaded, in QEMU.
+//!
+//! The machine boots the kernel by PVH from a read-only CD image: the user land that is given, with the module and
+//! tests/freebsd in /extra. Its init runs /extra/test.sh and prints `@@EXIT status@@`.
+
+use crate::kmod;
+use crate::packages::{self, Part};
+use crate::sh;
+use anyhow::{Context, Result, bail, ensure};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const NEEDS: &str = "this needs a FreeBSD/amd64 of one release:\n  \
+    --kernel FILE   its kernel, with cd9660 and virtio_blk in it (INVARIANTS and WITNESS are welcome)\n  \
+    --root DIR      a small user land: /bin/sh, kldload, kldunload, sysctl, dmesg, vmstat, jail, and a /bin/init that runs\n                  \
+                    /extra/test.sh, prints @@EXIT status@@ and powers off\n  \
+    --sysdir DIR    its sources (/usr/src/sys)\n  \
+    --cc PROGRAM    compiles C for its user land: PROGRAM -o OUT FILE.c\n\
+    Nothing was tested.";
+
+/// The FreeBSD to test on.
+#[derive(clap::Args)]
+pub struct Options {
+    /// A kernel
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// A user land
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// The kernel's sources
+    #[arg(long, value_name = "DIR")]
+    sysdir: Option<PathBuf>,
+    /// A C compiler for the user land
+    #[arg(long, value_name = "PROGRAM")]
+    cc: Option<PathBuf>,
+    /// Seconds of real time the machine may take
+    #[arg(long, default_value_t = 300)]
+    timeout: u64,
+}
+
+/// Builds, boots, and wants success.
+pub fn run(options: &Options) -> Result<()> {
+    let Options { kernel: Some(kernel), root: Some(root), sysdir, cc: Some(cc), timeout } = options else {
+        bail!("{NEEDS}");
+    };
+    packages::need(&[Part::Freebsd])?;
+    let wanted =
+        kmod::Options { sysdir: sysdir.clone(), kernel: Some(kernel.clone()), ..kmod::Options::default() };
+    let module = kmod::run(&wanted)?;
+    let work = sh::target()?.join("freebsd");
+    let _ = fs::remove_dir_all(&work);
+    let image = image(&work, root, &module, cc)?;
+    boot(kernel, &image, Duration::from_secs(*timeout))
+}
+
+/// The user land with what is to be tested.
+fn image(work: &Path, root: &Path, module: &Path, cc: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(work)?;
+    let tree = work.join("root");
+    sh::read(Command::new("cp").arg("-a").arg(root).arg(&tree))?;
+    let extra = tree.join("extra");
+    fs::create_dir_all(&extra)?;
+    fs::copy(module, extra.join("pfnl.ko"))?;
+    for entry in fs::read_dir(sh::root().join("tests/freebsd"))? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file without a name")?;
+        if path.extension().is_some_and(|extension| extension == "c") {
+            sh::read(Command::new(cc).arg("-o").arg(extra.join(name).with_extension("")).arg(&path))?;
+        } else {
+            fs::copy(&path, extra.join(name))?;
+        }
+    }
+    let image = work.join("image");
+    sh::read(Command::new("makefs").args(["-t", "cd9660", "-o", "rockridge"]).arg(&image).arg(&tree))?;
+    Ok(image)
+}
+
+/// Runs the machine and shows what it says from the test's start on.
+fn boot(kernel: &Path, image: &Path, limit: Duration) -> Result<()> {
+    let append = "boot_serial=1 console=comconsole hint.uart.0.at=isa hint.uart.0.port=0x3F8 \
+        hint.uart.0.flags=0x10 hint.uart.0.irq=4 hw.uart.console=io:0x3f8,br:115200 \
+        vfs.root.mountfrom=cd9660:/dev/vtbd0 init_path=/bin/init kern.panic_reboot_wait_time=1 \
+        debug.debugger_on_panic=0";
+    let mut qemu = Command::new("timeout");
+    // KVM cannot be relied on; the machine reboots only after a panic.
+    qemu.arg(limit.as_secs().to_string()).args(["qemu-system-x86_64", "-accel", "tcg,thread=multi"]);
+    qemu.args(["-cpu", "max,la57=off", "-m", "512", "-smp", "2", "-nic", "none", "-display", "none"]);
+    qemu.args(["-vga", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot", "-kernel"]).arg(kernel);
+    qemu.arg("-drive").arg(format!("file={},format=raw,if=virtio,readonly=on", image.display()));
+    qemu.args(["-append", append]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = qemu.spawn().context("qemu-system-x86_64")?;
+    let (mut began, mut status, mut trouble) = (false, None, None);
+    for line in BufReader::new(child.stdout.take().context("no pipe")?).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).trim_end_matches('\r').to_owned();
+        began |= line == "@@START@@";
+        if let Some(code) = line.strip_prefix("@@EXIT ").and_then(|rest| rest.strip_suffix("@@")) {
+            status = code.parse::<i32>().ok();
+        }
+        if ["panic:", "lock order reversal", "Fatal trap"].iter().any(|word| line.contains(word)) {
+            trouble.get_or_insert_with(|| line.clone());
+        }
+        if began || trouble.is_some() {
+            println!("  | {line}");
+        }
+    }
+    child.wait()?;
+    if let Some(line) = trouble {
+        bail!("the kernel complains: {line}");
+    }
+    ensure!(began, "the machine did not come to its tests");
+    match status {
+        Some(0) => Ok(()),
+        Some(code) => bail!("the tests failed with status {code}"),
+        None => bail!("the machine did not end its tests within {} s", limit.as_secs()),
+    }
+}

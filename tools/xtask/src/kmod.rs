@@ -1,0 +1,180 @@
+//! Builds pfnl.ko for FreeBSD/amd64, and checks that a kernel's loader would take it.
+//!
+//! The Rust side is a static library of Debian's compiler for a machine without an operating system; the C glue is
+//! compiled by clang; lld links both to a relocatable object. Headers are those of a kernel's sources (--sysdir) or
+//! the ones that the ziglang package of PyPI carries (FreeBSD 15.0's).
+
+use crate::kernel_bound::FLAGS as RUST_FLAGS;
+use crate::kernel_bound::measure::Measured;
+use crate::packages::{self, Part};
+use crate::sh;
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSymbol};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The release of ziglang whose headers are known to do, and the FreeBSD version they are of.
+const ZIGLANG: &str = "ziglang==0.17.1";
+const ZIGLANG_VERSION: &str = "1500068";
+
+/// How a FreeBSD kernel compiles modules (sys/conf/kern.mk, kmod.mk), and the options of every GENERIC kernel that
+/// headers ask about.
+const C_FLAGS: &str = "--target=x86_64-unknown-freebsd15.1 -O2 -nostdinc -std=gnu17 -D_KERNEL -DKLD_MODULE \
+    -ffreestanding -fwrapv -fno-strict-aliasing -fno-common -fno-omit-frame-pointer -mcmodel=kernel -mno-red-zone \
+    -mno-mmx -mno-sse -msoft-float -mno-aes -mno-avx -fno-asynchronous-unwind-tables -fstack-protector \
+    -ffunction-sections -fdata-sections -D__printf__=__freebsd_kprintf__ -DSMP=1 -DVIMAGE=1 -DMAC=1 -DNETLINK=1 \
+    -Wall -Werror -Wno-pointer-sign";
+
+/// Whose kernel to build for.
+#[derive(clap::Args, Default)]
+pub struct Options {
+    /// The kernel's sources (/usr/src/sys), for exactly the release to run on
+    #[arg(long, value_name = "DIR")]
+    pub sysdir: Option<PathBuf>,
+    /// A kernel: every name the module needs must be in its symbol table
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Write the names the module needs into its committed list
+    #[arg(long)]
+    pub bless: bool,
+}
+
+/// Builds and checks; the module.
+pub fn run(options: &Options) -> Result<PathBuf> {
+    packages::need(&[Part::Kmod])?;
+    let source = sh::root().join("kern-sock/freebsd");
+    let target = sh::target()?.join("kmod");
+    fs::create_dir_all(&target)?;
+    let flags = flags(options, &target)?;
+    let archive = rust(&source, &target, &flags)?;
+    let glue = target.join("module.o");
+    sh::read(
+        Command::new("clang-19")
+            .args(&flags)
+            .arg("-c")
+            .arg(source.join("glue/module.c"))
+            .arg("-o")
+            .arg(&glue),
+    )?;
+    let module = target.join("pfnl.ko");
+    let mut link = Command::new("ld.lld-19");
+    link.args(["-m", "elf_x86_64_fbsd", "-r", "--gc-sections", "--strip-debug", "-T"]);
+    sh::read(link.arg(source.join("kmod.lds")).arg("-o").arg(&module).arg(glue).arg(archive))?;
+    check(&module, &source.join("exports.txt"), options)?;
+    println!("{}", module.display());
+    Ok(module)
+}
+
+/// Refuses a module that a kernel would refuse.
+fn check(module: &Path, exports: &Path, options: &Options) -> Result<()> {
+    let measured = Measured::read(module)?;
+    if options.bless {
+        let mut list: Vec<&str> = measured.undefined().collect();
+        list.sort_unstable();
+        fs::write(exports, format!("{HEADING}{}\n", list.join("\n")))?;
+    }
+    let known = fs::read_to_string(exports).with_context(|| exports.display().to_string())?;
+    let known: BTreeSet<&str> = known.lines().filter(|line| !line.starts_with('#')).collect();
+    let mut problems = measured.unloadable(|name| known.contains(name));
+    if let Some(kernel) = &options.kernel {
+        let bytes = fs::read(kernel).with_context(|| kernel.display().to_string())?;
+        let file = object::File::parse(&*bytes)?;
+        let names = file.symbols().chain(file.dynamic_symbols());
+        let has: BTreeSet<&str> =
+            names.filter(|symbol| !symbol.is_undefined()).filter_map(|symbol| symbol.name().ok()).collect();
+        let missing = measured.undefined().filter(|name| !has.contains(name));
+        problems.extend(missing.map(|name| format!("{} has no `{name}`", kernel.display())));
+    }
+    ensure!(problems.is_empty(), "no kernel would load the module:\n  {}", problems.join("\n  "));
+    println!(
+        "  {} bytes of code; {} names of the kernel; no floating point, no relocation that the loader lacks",
+        measured.text(),
+        measured.undefined().count()
+    );
+    Ok(())
+}
+
+const HEADING: &str = "# The names of the FreeBSD kernel that pfnl.ko relies on; each is in the symbol table of a 15.1 kernel\n\
+    # (`cargo xtask kmod --kernel FILE` looks). A new one is added with --bless, after a look at sys/.\n";
+
+/// What the glue is compiled with, and bindgen reads it with.
+fn flags(options: &Options, target: &Path) -> Result<Vec<OsString>> {
+    let mut flags: Vec<OsString> = C_FLAGS.split_whitespace().map(OsString::from).collect();
+    let sysdir = match &options.sysdir {
+        Some(sysdir) => Some(sysdir.clone()),
+        None if cfg!(target_os = "freebsd") => Some(PathBuf::from("/usr/src/sys")),
+        None => None,
+    };
+    let mut include = |flag: &str, folder: PathBuf| flags.extend([flag.into(), folder.into_os_string()]);
+    if let Some(sysdir) = sysdir {
+        let sysdir = fs::canonicalize(&sysdir).with_context(|| sysdir.display().to_string())?;
+        ensure!(sysdir.join("sys/protosw.h").exists(), "{} holds no kernel sources", sysdir.display());
+        // A kernel's build folder has these links; ours is one too.
+        let links = target.join("include");
+        fs::create_dir_all(&links)?;
+        for (name, there) in [("machine", "amd64"), ("x86", "x86"), ("i386", "i386")] {
+            let link = links.join(name);
+            let _ = fs::remove_file(&link);
+            std::os::unix::fs::symlink(sysdir.join(there).join("include"), link)?;
+        }
+        include("-I", links);
+        include("-I", sysdir.join("contrib/ck/include"));
+        include("-I", sysdir);
+    } else {
+        for folder in ziglang(target)? {
+            include("-isystem", folder);
+        }
+        include("-idirafter", PathBuf::from("/usr/include"));
+        flags.push(format!("-D__FreeBSD_version={ZIGLANG_VERSION}").into());
+    }
+    Ok(flags)
+}
+
+/// FreeBSD's headers out of the ziglang package.
+fn ziglang(target: &Path) -> Result<[PathBuf; 3]> {
+    const UNPACK: &str = "import glob, sys, zipfile\n\
+        wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + '/ziglang-*.whl')[0])\n\
+        wheel.extractall(sys.argv[1], [n for n in wheel.namelist() if '/include/' in n and 'freebsd' in n])";
+    let folder = target.join(ZIGLANG.replace("==", "-"));
+    let include = folder.join("ziglang/lib/libc/include");
+    let stamp = folder.join("unpacked");
+    if !stamp.exists() {
+        println!("Fetching {ZIGLANG} (100 MB) for the FreeBSD headers in it");
+        fs::create_dir_all(&folder)?;
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]);
+        sh::read(pip.arg(&folder).arg(ZIGLANG)).context("pip of Python 3 is needed (Debian: python3-pip)")?;
+        sh::read(Command::new("python3").args(["-c", UNPACK]).arg(&folder))?;
+        fs::write(&stamp, "")?;
+    }
+    Ok(["x86_64-freebsd-none", "x86-freebsd-none", "generic-freebsd"].map(|name| include.join(name)))
+}
+
+/// The Rust side.
+fn rust(source: &Path, target: &Path, flags: &[OsString]) -> Result<PathBuf> {
+    // Debian's toolchain must not find rustup's first.
+    let mut path = OsString::from("/usr/bin:");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut cargo = Command::new("/usr/bin/cargo");
+    for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
+        cargo.env_remove(name);
+    }
+    cargo
+        .current_dir(source)
+        .env("PATH", path)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", RUST_FLAGS.replace("-Zemit-stack-sizes", ""))
+        .env("LIBCLANG_PATH", "/usr/lib/llvm-19/lib")
+        .env("PFNL_CFLAGS", flags.join(&OsString::from("\n")))
+        .env("CARGO_TARGET_DIR", target)
+        .args(["build", "--quiet", "--locked", "--release", "-Zbuild-std=core,alloc"])
+        .args(["--target", "x86_64-unknown-none"]);
+    let out = cargo.output().context("/usr/bin/cargo")?;
+    if !out.status.success() {
+        bail!("the module's Rust side does not build:\n{}", String::from_utf8_lossy(&out.stderr).trim_end());
+    }
+    Ok(target.join("x86_64-unknown-none/release/libpfnl_kmod.a"))
+}
