@@ -122,7 +122,7 @@ fn check(
     let Some(row) = row else {
         return if strict {
             // Within the table's range there is a gap; beyond, nobody knows of such a number.
-            let gap = attr.number() <= table.max();
+            let gap = attr.number() != 0 && attr.number() <= table.max();
             let text = if gap { "Unsupported attribute" } else { "Unknown attribute type" };
             Err(Error::new(Errno::EINVAL).text(text).at(attr.offset()))
         } else {

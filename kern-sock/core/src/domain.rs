@@ -22,7 +22,8 @@ pub trait Bus: Send + Sync {
     /// `ECONNREFUSED`: no such portid. `ENOBUFS`: its queue is full (it has been told). `ENOMEM`.
     fn unicast(&self, portid: u32, bytes: Vec<u8>) -> Result<()>;
 
-    /// Sends a datagram from the kernel to all members of a group but `exclude` (0 = none).
+    /// Sends a datagram from the kernel to all members of a group but the one with the portid `exclude`; 0 are, as on
+    /// Linux, those that joined without being bound.
     fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32);
 
     /// Whether a group has members.
@@ -166,17 +167,30 @@ pub struct Domain<P: Platform> {
     tables: P::Mutex<Tables<P>>,
     /// Held while a request is handled or a dump goes on.
     pub(crate) requests: P::SleepMutex<()>,
-    /// Default and greatest receive and send buffers (`net.core.rmem_default` and so on).
-    pub(crate) limits: Limits,
+    limits: P::Mutex<Limits>,
     next_random: AtomicU32,
     pub(crate) hook: Option<Box<dyn Hook>>,
 }
 
-/// Buffer sizes, in bytes as setsockopt takes them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) default: usize,
-    pub(crate) max: usize,
+/// Receive and send buffers, in bytes: what a socket starts with, and the most that setsockopt(2) may ask for
+/// (`net.core.rmem_default`, `rmem_max` and so on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a new socket.
+    pub receive_default: usize,
+    /// Without privilege.
+    pub receive_max: usize,
+    /// Of a new socket.
+    pub send_default: usize,
+    /// Without privilege.
+    pub send_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        const USUAL: usize = 212_992;
+        Limits { receive_default: USUAL, receive_max: USUAL, send_default: USUAL, send_max: USUAL }
+    }
 }
 
 impl<P: Platform> Domain<P> {
@@ -204,12 +218,22 @@ impl<P: Platform> Domain<P> {
         let domain = Shared::try_new(Domain {
             tables: P::Mutex::try_new(c"pfnl tables", tables)?,
             requests: P::SleepMutex::try_new(c"pfnl requests", ())?,
-            limits: Limits { default: 212_992, max: 212_992 },
+            limits: P::Mutex::try_new(c"pfnl limits", Limits::default())?,
             next_random: AtomicU32::new(u32::from_ne_bytes(seed)),
             hook,
         })?;
         ctrl::register(&domain)?;
         Ok(domain)
+    }
+
+    /// The sizes of buffers.
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock()
+    }
+
+    /// Sets them, for sockets that are opened and options that are set from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock() = limits;
     }
 
     /// Adds a family and tells nlctrl's listeners.
@@ -407,12 +431,11 @@ impl<P: Platform> Domain<P> {
         tables.open.retain(|other| !core::ptr::eq(&raw const **other, socket));
     }
 
-    /// Members of a group, other than `exclude` (0 = nobody).
+    /// Members of a group, other than those with the portids `exclude`; 0 are all that are not bound.
     pub(crate) fn members(&self, group: u32, exclude: [u32; 2]) -> Vec<Shared<State<P>>> {
         let tables = self.tables.lock();
-        let wanted = |socket: &&Shared<State<P>>| {
-            socket.is_member(group) && !(socket.portid() != 0 && exclude.contains(&socket.portid()))
-        };
+        let wanted =
+            |socket: &&Shared<State<P>>| socket.is_member(group) && !exclude.contains(&socket.portid());
         let members = || tables.open.iter().filter(wanted);
         let mut sockets = Vec::new();
         if sockets.try_reserve_exact(members().count()).is_err() {
@@ -424,7 +447,7 @@ impl<P: Platform> Domain<P> {
         sockets
     }
 
-    /// Sends a datagram to every member of a group but `exclude` (0 = nobody).
+    /// Sends a datagram to every member of a group but `exclude`.
     pub(crate) fn broadcast(
         &self,
         group: u32,
@@ -452,14 +475,12 @@ pub(crate) fn group_bit(group: u32) -> u32 {
 
 impl<P: Platform> Bus for Domain<P> {
     fn unicast(&self, portid: u32, bytes: Vec<u8>) -> Result<()> {
-        let socket = self.socket(portid).ok_or(Errno::ECONNREFUSED)?;
-        let charge = queue::charge(bytes.len());
-        socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge })
+        self.socket(portid).ok_or(Errno::ECONNREFUSED)?.deliver_from_kernel(bytes, 0)
     }
 
     fn multicast(&self, group: GroupId, bytes: &[u8], exclude: u32) {
         let from = SockAddr { portid: 0, groups: group_bit(group.0) };
-        self.broadcast(group.0, bytes, from, [0; 3], [exclude, 0]);
+        self.broadcast(group.0, bytes, from, [0; 3], [exclude, exclude]);
     }
 
     fn has_listeners(&self, group: GroupId) -> bool {

@@ -22,6 +22,7 @@ mod so {
     pub const RCVBUFFORCE: i32 = 33;
     pub const PROTOCOL: i32 = 38;
     pub const DOMAIN: i32 = 39;
+    pub const MEMINFO: i32 = 55;
 }
 
 /// `NETLINK_*` options of linux/netlink.h.
@@ -115,12 +116,16 @@ impl<P: Platform> Socket<P> {
     }
 
     fn set_socket_option(&self, name: i32, value: u32, caller: &Credentials) -> Result<()> {
-        let max = self.0.domain.limits.max;
+        let limits = self.0.domain.limits();
+        let max = if name == so::RCVBUF { limits.receive_max } else { limits.send_max };
         let asked = value as usize;
         // The kernel doubles what is asked for, to pay for its own overhead, and shows the double.
         let (asked, forced) = match name {
             so::RCVBUF | so::SNDBUF => (asked.min(max), false),
-            so::RCVBUFFORCE | so::SNDBUFFORCE => (asked.min(i32::MAX as usize / 2), true),
+            so::RCVBUFFORCE | so::SNDBUFFORCE => {
+                let asked = usize::try_from(value.cast_signed()).unwrap_or(0);
+                (asked.min(i32::MAX as usize / 2), true)
+            }
             so::PASSCRED => {
                 self.0.binding.lock().options.passcred = value != 0;
                 return Ok(());
@@ -155,6 +160,7 @@ impl<P: Platform> Socket<P> {
             (SOL_NETLINK, nl::EXT_ACK) => options.ext_ack.into(),
             (SOL_NETLINK, nl::GET_STRICT_CHK) => options.strict_check.into(),
             (SOL_NETLINK, nl::LIST_MEMBERSHIPS) => return self.list_memberships(out),
+            (SOL_SOCKET, so::MEMINFO) => return self.memory(out),
             (SOL_SOCKET, so::RCVBUF) => size(self.with_queue(|queue| queue.rcvbuf)),
             (SOL_SOCKET, so::SNDBUF) => size(options.sndbuf),
             (SOL_SOCKET, so::PASSCRED) => options.passcred.into(),
@@ -170,9 +176,20 @@ impl<P: Platform> Socket<P> {
         append(out, &value.to_ne_bytes())
     }
 
+    /// What SO_MEMINFO tells (`SK_MEMINFO_*`); of a netlink socket only the buffers and the drops are ever other than 0.
+    fn memory(&self, out: &mut Vec<u8>) -> Result<()> {
+        let info = self.info();
+        let (rcvbuf, sndbuf) = (self.with_queue(|queue| queue.rcvbuf), self.0.binding.lock().options.sndbuf);
+        let drops = usize::try_from(info.drops).unwrap_or(usize::MAX);
+        [info.rmem, rcvbuf, 0, sndbuf, 0, 0, 0, 0, drops]
+            .into_iter()
+            .try_for_each(|value| append(out, &u32::try_from(value).unwrap_or(u32::MAX).to_ne_bytes()))
+    }
+
     fn list_memberships(&self, out: &mut Vec<u8>) -> Result<()> {
         let groups = self.groups()?;
-        let words = (self.0.domain.max_group() / 32) as usize;
+        // Who has never asked for a group has no list.
+        let words = if groups.is_empty() { 0 } else { (self.0.domain.max_group() / 32) as usize };
         for word in 0..words {
             append(out, &groups.get(word).copied().unwrap_or(0).to_ne_bytes())?;
         }

@@ -44,16 +44,30 @@ pub struct Block {
     pub charge: usize,
 }
 
-/// What Linux charges for a datagram: its buffer as kmalloc rounds it up, with the 320 bytes of shared info behind
-/// the data, and 256 for the descriptor (`skb->truesize`).
+/// What Linux charges for a datagram (SO_MEMINFO shows it): a descriptor of 256 bytes, and the data in whole cache lines
+/// with 320 bytes behind it, in a small buffer of 576 or else a power of two.
 pub fn charge(len: usize) -> usize {
-    let data = len.saturating_add(320);
-    let rounded = match data {
-        0..=512 => 512,
-        513..=8192 => data.checked_next_power_of_two().unwrap_or(data),
-        _ => data.saturating_add(4095) & !4095,
+    let rounded = match occupied(len) {
+        0..=SMALL => SMALL,
+        size => size.checked_next_power_of_two().unwrap_or(size),
     };
-    rounded.saturating_add(256)
+    rounded.saturating_add(DESCRIPTOR)
+}
+
+/// As [`charge`], from one user to another: what is longer than a page lies in pages of its own, not rounded up.
+pub fn charge_unicast(len: usize) -> usize {
+    if len > PAGE_ROOM { occupied(len).saturating_add(DESCRIPTOR) } else { charge(len) }
+}
+
+/// What fits a page with what lies behind the data.
+pub(crate) const PAGE_ROOM: usize = 4096 - BEHIND;
+/// What lies behind the data of every buffer.
+pub(crate) const BEHIND: usize = 320;
+const SMALL: usize = 576;
+const DESCRIPTOR: usize = 256;
+
+fn occupied(len: usize) -> usize {
+    (len.saturating_add(63) & !63).saturating_add(BEHIND)
 }
 
 pub(crate) struct Queue {
@@ -90,16 +104,22 @@ impl Queue {
         if self.closed {
             return Err(Errno::ECONNREFUSED);
         }
-        if self.congested || self.rmem.saturating_add(block.charge) > self.rcvbuf {
+        if !self.has_room(block.charge) {
             self.settle(delivery.settle());
         }
-        if self.congested || self.rmem > self.rcvbuf || self.blocks.try_reserve(1).is_err() {
+        if !self.has_room(block.charge) || self.blocks.try_reserve(1).is_err() {
             self.overrun();
             return Err(Errno::ENOBUFS);
         }
         self.rmem = self.rmem.saturating_add(block.charge);
         self.blocks.push_back(block);
         Ok(())
+    }
+
+    /// Whether a block of such a charge would be taken: with what is there it must not be above the buffer, except that
+    /// an empty queue takes any one.
+    pub(crate) fn has_room(&self, charge: usize) -> bool {
+        !self.congested && (self.rmem == 0 || self.rmem.saturating_add(charge) <= self.rcvbuf)
     }
 
     /// Something was lost on its way to the user.
@@ -179,7 +199,7 @@ mod tests {
         while queue.push(block(16), &Silent).is_ok() {
             fit += 1;
         }
-        assert_eq!(fit, 4);
+        assert_eq!(fit, 2);
         assert_eq!(queue.take_error(), Some(Errno::ENOBUFS));
         assert_eq!(queue.push(block(16), &Silent), Err(Errno::ENOBUFS));
         assert_eq!(queue.take_error(), None);

@@ -11,13 +11,15 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Mutex, Platform, Shared};
 use pfnl_proto::ack::{self, Extack, Style};
-use pfnl_proto::msg::{Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE};
-use pfnl_proto::{Attrs, Error, Fixed, Index, Level, Writer, align, genl};
+use pfnl_proto::msg::{
+    Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE,
+};
+use pfnl_proto::{Attrs, Error, Fixed, Index, Level, Policy, Writer, align, genl};
 
 /// The most a dump block holds: 32 KiB less what Linux keeps behind it.
-const DUMP_MAX: usize = 32768 - 320;
-/// What a dump block holds as long as the user has offered no larger buffer: a page less the same.
-const DUMP_MIN: usize = 4096 - 320;
+const DUMP_MAX: usize = 32768 - queue::BEHIND;
+/// What a dump block holds as long as the user has offered no larger buffer.
+const DUMP_MIN: usize = queue::PAGE_ROOM;
 
 /// Handles the requests in a datagram, one after the other; one that fails does not stop those after it.
 pub(crate) fn handle<P: Platform>(socket: &Shared<State<P>>, datagram: &[u8], sender: &Credentials) {
@@ -62,15 +64,26 @@ fn acknowledge<P: Platform>(
     let mut w = Writer::new(&mut bytes);
     ack::write_ack(&mut w, message, socket.portid(), outcome, extack, style);
     match w.result() {
-        Ok(()) => deliver(socket, bytes),
+        // A full queue has told its user; there is nobody else to tell.
+        Ok(()) => drop(socket.deliver_from_kernel(bytes, extack.reserved(style))),
         Err(_) => socket.fail(Errno::ENOBUFS),
     }
 }
 
-fn deliver<P: Platform>(socket: &State<P>, bytes: Vec<u8>) {
-    let charge = queue::charge(bytes.len());
-    // A full queue has told its user; there is nobody else to tell.
-    let _ = socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
+/// What Linux sets aside for an acknowledgement beyond what it then writes: limits of a policy that it leaves out.
+trait Reserved {
+    fn reserved(&self, style: Style) -> usize;
+}
+
+impl Reserved for Extack {
+    fn reserved(&self, style: Style) -> usize {
+        let row = self.error.and_then(|error| error.row).filter(|_| style.extended);
+        match row.map(|row| row.policy) {
+            Some(Policy::String(_) | Policy::NulString(_) | Policy::Uint(..) | Policy::Sint(..)) => 8,
+            Some(Policy::Binary(min, max)) if min == 0 || max == 0 => 8,
+            _ => 0,
+        }
+    }
 }
 
 /// Checks a request in Linux's order: family, header, reserved bits, command, privilege, attributes.
@@ -88,10 +101,11 @@ fn request<P: Platform>(
     let op =
         (0..).map_while(|index| family.op(index).map(|op| (index, op))).find(|(_, op)| op.cmd == header.cmd);
     let dump = message.header.flags & NLM_F_DUMP == NLM_F_DUMP;
-    let (index, op) = op.ok_or(Error::new(Errno::EOPNOTSUPP))?;
-    if op.level == Level::Strict && header.reserved != 0 {
-        return Err(Error::new(Errno::EINVAL));
+    let newest = (0..).map_while(|index| family.op(index)).map(|op| op.cmd).max();
+    if newest.is_none_or(|newest| header.cmd > newest) {
+        check_reserved(message.header.flags, header.reserved)?;
     }
+    let (index, op) = op.ok_or(Error::new(Errno::EOPNOTSUPP))?;
     let needed = if dump { genl::GENL_CMD_CAP_DUMP } else { genl::GENL_CMD_CAP_DO };
     if op.flags & needed == 0 {
         return Err(Error::new(Errno::EOPNOTSUPP));
@@ -101,8 +115,12 @@ fn request<P: Platform>(
     {
         return Err(Error::new(Errno::EPERM));
     }
-    let validated = !dump || op.dump_validated;
-    let attrs = attributes(&registered, &op, validated, message, extack)?;
+    // Dumps that are validated at all are validated strictly, whatever the command's habit is.
+    let level = match dump {
+        false => Some(op.level),
+        true => op.dump_validated.then_some(Level::Strict),
+    };
+    let attrs = attributes(&registered, &op, level, message, extack)?;
     let request = Request {
         header: message.header,
         genl: header,
@@ -124,20 +142,32 @@ fn request<P: Platform>(
 fn attributes<'a>(
     registered: &Registered,
     op: &OpInfo,
-    validated: bool,
+    level: Option<Level>,
     message: &RawRequest<'a>,
     extack: &mut Extack,
 ) -> Result<Attrs<'a>, Error> {
     let start = align(genl::USER_HEADER.saturating_add(registered.family.hdrsize()));
     let bytes = message.bytes.get(start..).unwrap_or_default();
     let attrs = Attrs::new(bytes, u32::try_from(start).unwrap_or(u32::MAX));
-    if let Some(table) = op.table
-        && validated
-    {
+    if let (Some(table), Some(level)) = (op.table, level) {
         // One place: only validation is wanted here, the handler's view indexes what it needs.
-        extack.text = Index::<1>::parse(attrs, table, op.level)?.warning();
+        extack.text = Index::<1>::parse(attrs, table, level)?.warning();
     }
     Ok(attrs)
+}
+
+/// What a header holds back for later must be 0 in requests for commands that are newer than this rule. Linux has it
+/// since 6.1, and all of the families here had their commands before: it meets those that do not exist (yet).
+fn check_reserved(flags: u16, reserved: u16) -> Result<(), Error> {
+    let flags = if flags & NLM_F_DUMP == NLM_F_DUMP { flags & !NLM_F_DUMP } else { flags };
+    let refuse = |text| Err(Error::new(Errno::EINVAL).text(text));
+    if reserved != 0 {
+        return refuse("genlmsghdr.reserved field is not 0");
+    }
+    if flags & !(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO) != 0 {
+        return refuse("ambiguous or reserved bits set in nlmsg_flags");
+    }
+    Ok(())
 }
 
 /// A dump in progress on a socket.
@@ -171,27 +201,31 @@ fn start_dump<P: Platform>(
         ended: None,
     };
     *socket.dump.lock() = Some(state);
-    next_block(socket);
-    Ok(())
+    Ok(next_block(socket)?)
 }
 
 /// Goes on with a dump after its user has read.
 pub(crate) fn continue_dump<P: Platform>(socket: &Shared<State<P>>) {
     let _requests = socket.domain.requests.lock();
-    if socket.has_room_for_dump() {
-        next_block(socket);
+    if socket.has_room_for_dump()
+        && let Err(errno) = next_block(socket)
+    {
+        socket.fail(errno);
     }
 }
 
 /// Makes and queues the next block of a dump, or its end. The request lock is held.
-fn next_block<P: Platform>(socket: &State<P>) {
-    let Some(mut state) = socket.dump.lock().take() else { return };
+///
+/// A block is charged for what it could hold, so it may not fit though there is room for dumps at all: the dump stays,
+/// and goes on at the next read that finds room.
+fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
+    let Some(mut state) = socket.dump.lock().take() else { return Ok(()) };
     let size = socket.buffer().clamp(DUMP_MIN, DUMP_MAX);
+    let charge = queue::charge(size);
     let mut bytes = Vec::new();
-    // Without room for a whole block the user would get a truncated dump: it waits for memory and the next read.
-    if bytes.try_reserve_exact(size).is_err() {
+    if !socket.has_room_for_block(charge) || bytes.try_reserve_exact(size).is_err() {
         *socket.dump.lock() = Some(state);
-        return socket.fail(Errno::ENOBUFS);
+        return Err(Errno::ENOBUFS);
     }
     let mut writer = Writer::with_limit(&mut bytes, size);
     let mut joined = false;
@@ -225,5 +259,6 @@ fn next_block<P: Platform>(socket: &State<P>) {
         *socket.dump.lock() = Some(state);
     }
     // Queued only after the dump's state is in place: the user may read at once.
-    deliver(socket, bytes);
+    let _ = socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
+    Ok(())
 }

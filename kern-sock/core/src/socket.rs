@@ -48,6 +48,10 @@ pub(crate) struct State<P: Platform> {
 #[derive(Default)]
 pub(crate) struct Binding {
     peer: SockAddr,
+    /// Since connect(2), to whatever: what the peer does not send is refused.
+    connected: bool,
+    /// A portid that could not be had, which getsockname(2) shows all the same until there is another.
+    refused: u32,
     /// A bit for each group joined, by number.
     groups: Vec<u32>,
     pub(crate) options: Options,
@@ -77,15 +81,15 @@ impl<P: Platform> Socket<P> {
     ///
     /// # Errors
     /// `EINVAL`: already bound to another portid. `EADDRINUSE`. `ENOMEM`.
-    pub fn bind(&self, addr: SockAddr, _caller: &Credentials) -> Result<()> {
+    pub fn bind(&self, addr: SockAddr, caller: &Credentials) -> Result<()> {
         {
             let _changing = self.0.changing.lock();
             match self.0.portid() {
-                0 if addr.portid == 0 => {
-                    self.0.set_portid(self.0.domain.autobind(self.0.opener.pid, &self.0)?)
-                }
+                0 if addr.portid == 0 => self.0.set_portid(self.0.domain.autobind(caller.pid, &self.0)?),
                 0 => {
-                    self.0.domain.bind(addr.portid, &self.0)?;
+                    let bound = self.0.domain.bind(addr.portid, &self.0);
+                    self.0.binding.lock().refused = addr.portid;
+                    bound?;
                     self.0.set_portid(addr.portid);
                 }
                 bound if addr.portid != bound => return Err(Errno::EINVAL),
@@ -105,26 +109,31 @@ impl<P: Platform> Socket<P> {
     /// Sets the default destination; `None` (AF_UNSPEC) forgets it.
     ///
     /// # Errors
-    /// `EPERM`: groups, without CAP_NET_ADMIN. `ENOMEM`.
+    /// `EPERM`: to others than the kernel, without CAP_NET_ADMIN. `ENOMEM`.
     pub fn connect(&self, addr: Option<SockAddr>, caller: &Credentials) -> Result<()> {
         let Some(addr) = addr else {
-            self.0.binding.lock().peer = SockAddr::default();
+            let mut binding = self.0.binding.lock();
+            (binding.peer, binding.connected) = (SockAddr::default(), false);
             return Ok(());
         };
-        if addr.groups != 0 && !(caller.net_admin && self.0.opener.net_admin) {
-            return Err(Errno::EPERM);
-        }
-        autobind(&self.0)?;
+        may_address(addr, caller)?;
+        autobind(&self.0, caller)?;
         // Only one group can be addressed: the lowest.
         let groups = addr.groups & addr.groups.wrapping_neg();
-        self.0.binding.lock().peer = SockAddr { portid: addr.portid, groups };
+        let mut binding = self.0.binding.lock();
+        (binding.peer, binding.connected) = (SockAddr { portid: addr.portid, groups }, true);
         Ok(())
     }
 
     /// The socket's own address (getsockname).
     pub fn name(&self) -> SockAddr {
-        let groups = self.0.binding.lock().groups.first().copied().unwrap_or(0);
-        SockAddr { portid: self.0.portid(), groups }
+        let binding = self.0.binding.lock();
+        let groups = binding.groups.first().copied().unwrap_or(0);
+        let portid = match self.0.portid() {
+            0 => binding.refused,
+            portid => portid,
+        };
+        SockAddr { portid, groups }
     }
 
     /// The default destination (getpeername).
@@ -137,7 +146,7 @@ impl<P: Platform> Socket<P> {
     ///
     /// # Errors
     /// `ENODATA`: nothing to send. `EMSGSIZE`: more than the send buffer. `ECONNREFUSED`: no such portid.
-    /// `EPERM`: to a group, without privilege. `EAGAIN`: another user's queue is full. `ENOMEM`.
+    /// `EPERM`: to others than the kernel, without privilege. `EAGAIN`: another user's queue is full. `ENOMEM`.
     pub fn send(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
         let outcome = self.send_to(to, bytes, sender);
         if let (Err(errno), Some(hook)) = (outcome, &self.0.domain.hook) {
@@ -151,11 +160,12 @@ impl<P: Platform> Socket<P> {
         if bytes.is_empty() {
             return Err(Errno::ENODATA);
         }
-        let to = to.unwrap_or_else(|| self.peer());
-        if to.groups != 0 && !(sender.net_admin && state.opener.net_admin) {
-            return Err(Errno::EPERM);
-        }
-        autobind(state)?;
+        // A peer was looked at by connect.
+        let to = match to {
+            Some(to) => may_address(to, sender).map(|()| to)?,
+            None => self.peer(),
+        };
+        autobind(state, sender)?;
         if bytes.len() > state.binding.lock().options.sndbuf.saturating_sub(32) {
             return Err(Errno::EMSGSIZE);
         }
@@ -164,9 +174,9 @@ impl<P: Platform> Socket<P> {
         if let Some(hook) = &state.domain.hook {
             hook.sent(state.sender(sender), to, bytes);
         }
-        if to.groups != 0 {
-            let group = to.groups.trailing_zeros().saturating_add(1);
-            let from = SockAddr { groups: group_bit(group), ..from };
+        let group = to.groups.checked_ilog2().map_or(0, |_| to.groups.trailing_zeros().saturating_add(1));
+        let from = SockAddr { groups: group_bit(group), ..from };
+        if group != 0 {
             state.domain.broadcast(group, bytes, from, ids, [from.portid, to.portid]);
         }
         // The one addressed gets it in any case, the kernel too.
@@ -175,12 +185,11 @@ impl<P: Platform> Socket<P> {
             return Ok(());
         }
         let receiver = state.domain.socket(to.portid).ok_or(Errno::ECONNREFUSED)?;
-        let accepts = receiver.binding.lock().peer.portid;
-        if accepts != 0 && accepts != from.portid {
+        if !receiver.accepts(from.portid) {
             return Err(Errno::ECONNREFUSED);
         }
-        let charge = queue::charge(bytes.len());
-        let block = Block { bytes: try_to_vec(bytes)?, from, group: 0, sender: ids, charge };
+        let charge = if group == 0 { queue::charge_unicast(bytes.len()) } else { queue::charge(bytes.len()) };
+        let block = Block { bytes: try_to_vec(bytes)?, from, group, sender: ids, charge };
         receiver.deliver_or_wait(block)
     }
 
@@ -271,8 +280,9 @@ impl<P: Platform> State<P> {
         opener: Credentials,
         delivery: Box<dyn Delivery>,
     ) -> Result<State<P>> {
-        let rcvbuf = domain.limits.default;
-        let options = Options::new(domain.limits.default);
+        let limits = domain.limits();
+        let rcvbuf = limits.receive_default;
+        let options = Options::new(limits.send_default);
         let binding = Binding { options, ..Binding::default() };
         Ok(State {
             domain,
@@ -310,6 +320,22 @@ impl<P: Platform> State<P> {
         }
     }
 
+    /// Whether what comes from a portid is let in: a connected socket hears its peer only, even if that is the kernel.
+    pub(crate) fn accepts(&self, portid: u32) -> bool {
+        let binding = self.binding.lock();
+        !binding.connected || binding.peer.portid == portid
+    }
+
+    /// Queues an answer or a message from the kernel to this socket alone.
+    /// `spare` bytes more than it has are charged.
+    pub(crate) fn deliver_from_kernel(&self, bytes: Vec<u8>, spare: usize) -> Result<()> {
+        if !self.accepts(0) {
+            return Err(Errno::ECONNREFUSED);
+        }
+        let charge = queue::charge(bytes.len().saturating_add(spare));
+        self.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge })
+    }
+
     /// Queues a datagram from the kernel.
     pub(crate) fn deliver(&self, mut block: Block) -> Result<()> {
         let hook = self.domain.hook.as_ref();
@@ -340,7 +366,7 @@ impl<P: Platform> State<P> {
         {
             let mut queue = self.queue.lock();
             queue.settle(self.delivery.settle());
-            if queue.rmem() > queue.rcvbuf {
+            if !queue.has_room(block.charge) {
                 return Err(Errno::EAGAIN);
             }
         }
@@ -363,6 +389,12 @@ impl<P: Platform> State<P> {
         let mut queue = self.queue.lock();
         queue.settle(self.delivery.settle());
         queue.buffer
+    }
+
+    /// Whether a dump's block of such a charge may be made: one byte less than other messages may fill.
+    pub(crate) fn has_room_for_block(&self, charge: usize) -> bool {
+        let queue = self.queue.lock();
+        queue.rmem() == 0 || queue.rmem().saturating_add(charge) < queue.rcvbuf
     }
 
     pub(crate) fn has_room_for_dump(&self) -> bool {
@@ -389,10 +421,15 @@ impl<P: Platform> State<P> {
 }
 
 /// Gives a socket that has no portid one of the domain's choosing.
-fn autobind<P: Platform>(state: &Shared<State<P>>) -> Result<()> {
+fn autobind<P: Platform>(state: &Shared<State<P>>, caller: &Credentials) -> Result<()> {
     let _changing = state.changing.lock();
     if state.portid() == 0 {
-        state.set_portid(state.domain.autobind(state.opener.pid, state)?);
+        state.set_portid(state.domain.autobind(caller.pid, state)?);
     }
     Ok(())
+}
+
+/// Only who administers the network may address others than the kernel, whoever opened the socket.
+fn may_address(to: SockAddr, caller: &Credentials) -> Result<()> {
+    if to != SockAddr::default() && !caller.net_admin { Err(Errno::EPERM) } else { Ok(()) }
 }

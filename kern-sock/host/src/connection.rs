@@ -3,11 +3,12 @@
 use pfnl_platform::{Errno, Shared, User};
 use pfnl_sock::{Block, Credentials, Delivery, Domain, Settled, SockAddr, SockType, Socket};
 use pfnl_wire::{
-    ANSWER, Answer, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Mapping, Op, Request, VERSION, send,
+    ANSWER, Answer, Arrival, IN_FILE, Kind, MORE_BACKLOG, MORE_DUMP, Mapping, Op, Request, VERSION, send,
 };
 use rustix::event::epoll;
 use rustix::io::Errno as OsErrno;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
@@ -110,8 +111,12 @@ impl Connection {
                 return Outcome::Served;
             }
             Kind::Send => {
-                let to = (request.a != 0).then(|| address(request.b, request.c));
-                socket.send(to, payload, &sender)
+                let to = (request.a & 1 != 0).then(|| address(request.b, request.c));
+                if request.a & IN_FILE == 0 {
+                    socket.send(to, payload, &sender)
+                } else {
+                    large(rights).and_then(|payload| socket.send(to, &payload, &sender))
+                }
             }
             Kind::Read => {
                 socket.read(0, 0); // it asks `settle` how much
@@ -328,6 +333,22 @@ impl Delivery for Courier {
     fn settle(&self) -> Settled {
         self.0.upgrade().map(|connection| connection.settle()).unwrap_or_default()
     }
+}
+
+/// A message too large for the connection, from a file in memory. No other is read: it might keep us waiting.
+fn large(file: Option<OwnedFd>) -> Result<Vec<u8>, Errno> {
+    const MOST: u64 = 64 << 20;
+    let file = file.filter(|file| rustix::fs::fcntl_get_seals(file).is_ok()).ok_or(Errno::EINVAL)?;
+    let size = rustix::fs::fstat(&file).map_err(|_| Errno::EINVAL)?.st_size;
+    let size = u64::try_from(size).ok().filter(|&size| size <= MOST).ok_or(Errno::EMSGSIZE)?;
+    let mut bytes = Vec::new();
+    let mut file = File::from(file);
+    bytes
+        .try_reserve_exact(usize::try_from(size).map_err(|_| Errno::EMSGSIZE)?)
+        .map_err(|_| Errno::ENOMEM)?;
+    // The descriptor came with its offset at the end.
+    file.rewind().and_then(|()| file.take(size).read_to_end(&mut bytes)).map_err(|_| Errno::EINVAL)?;
+    Ok(bytes)
 }
 
 fn answer(to: BorrowedFd<'_>, errno: i32, memory: Option<BorrowedFd<'_>>) {

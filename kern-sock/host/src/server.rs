@@ -3,7 +3,7 @@
 use crate::connection::{Connection, Outcome};
 use crate::listen::{BindError, Listener};
 use pfnl_platform::{Errno, Shared, User};
-use pfnl_sock::{Credentials, Domain};
+use pfnl_sock::{Credentials, Domain, Limits};
 use pfnl_wire::{REQUEST, Request, recv, send};
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno as OsErrno;
@@ -56,6 +56,21 @@ impl Stopper {
     }
 }
 
+/// The machine's own limits of buffers: a socket here has as much room as one of its kernel's.
+fn limits() -> Limits {
+    let usual = Limits::default();
+    let read = |name: &str, usual: usize| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/core/{name}")).unwrap_or_default();
+        text.trim().parse().unwrap_or(usual)
+    };
+    Limits {
+        receive_default: read("rmem_default", usual.receive_default),
+        receive_max: read("rmem_max", usual.receive_max),
+        send_default: read("wmem_default", usual.send_default),
+        send_max: read("wmem_max", usual.send_max),
+    }
+}
+
 /// A path being served, and the clients that came.
 pub struct Host {
     listener: Listener,
@@ -80,6 +95,7 @@ impl Host {
     /// See [`BindError`].
     pub fn bind(config: &Config, domain: Shared<Domain<User>>) -> Result<Host, BindError> {
         let listener = Listener::bind(&config.path, config.mode)?;
+        domain.set_limits(limits());
         let failed = |error: OsErrno| BindError::Io(config.path.clone(), error.into());
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(failed)?;
@@ -124,6 +140,17 @@ impl Host {
             match epoll::wait(&*self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
                 Ok(_) | Err(OsErrno::INTR) => {}
                 Err(error) => return Err(error.into()),
+            }
+            // Who has closed is seen off first: what others ask next (a portid, for one) may count on it.
+            for event in events.iter().filter(|event| { event.flags }.contains(epoll::EventFlags::HUP)) {
+                let id = event.data.u64();
+                // Its last requests first; they are not many, or else it is for another round.
+                for _ in 0..256 {
+                    self.attend(id, event.flags, &mut status);
+                    if !self.connections.contains_key(&id) {
+                        break;
+                    }
+                }
             }
             for event in &events {
                 match event.data.u64() {

@@ -29,12 +29,31 @@ pub unsafe fn call(
     payload: &[iovec],
     output: &mut [u8],
 ) -> Result<usize, Errno> {
+    // SAFETY: the caller's word.
+    unsafe { call_with(fd, page, request, payload, output, None) }
+}
+
+/// As [`call`], with a descriptor for the host.
+///
+/// # Errors
+/// As [`call`].
+///
+/// # Safety
+/// As [`call`].
+pub unsafe fn call_with(
+    fd: c_int,
+    page: &Page,
+    request: Request,
+    payload: &[iovec],
+    output: &mut [u8],
+    rights: Option<c_int>,
+) -> Result<usize, Errno> {
     let (slot, tag) = claim(page);
     let head = Request { slot: slot as u32, tag, ..request }.to_bytes();
     let head = iovec { iov_base: head.as_ptr().cast_mut().cast(), iov_len: head.len() };
     let result = with_head(head, payload, |vectors| {
         // SAFETY: the head lives on our stack, the payload is the caller's word.
-        unsafe { deliver(fd, vectors) }
+        unsafe { deliver(fd, vectors, rights) }
     });
     let result = result.and_then(|()| finish(fd, page, slot, tag)).inspect(|&length| {
         let length = length.min(output.len());
@@ -62,10 +81,11 @@ pub fn with_head<T>(head: iovec, vectors: &[iovec], then: impl FnOnce(&mut [iove
 ///
 /// # Safety
 /// As [`call`].
-unsafe fn deliver(fd: c_int, vectors: &[iovec]) -> Result<(), Errno> {
+unsafe fn deliver(fd: c_int, vectors: &[iovec], rights: Option<c_int>) -> Result<(), Errno> {
+    let sender = effective();
     loop {
         // SAFETY: the caller's word.
-        let Err(error) = (unsafe { send_raw(fd, vectors, None) }) else { return Ok(()) };
+        let Err(error) = (unsafe { send_raw(fd, vectors, rights, sender) }) else { return Ok(()) };
         match error.raw_os_error().unwrap_or(libc::EIO) {
             libc::EINTR => {}
             libc::EAGAIN => {
@@ -76,6 +96,17 @@ unsafe fn deliver(fd: c_int, vectors: &[iovec]) -> Result<(), Errno> {
             libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN => return Err(libc::ECONNREFUSED),
             errno => return Err(errno),
         }
+    }
+}
+
+/// The effective user and group, if they are others than the real ones, which the kernel tells the host by itself:
+/// rights go by the effective user.
+fn effective() -> Option<libc::ucred> {
+    // SAFETY: no preconditions.
+    unsafe {
+        let (uid, gid) = (libc::geteuid(), libc::getegid());
+        let differs = uid != libc::getuid() || gid != libc::getgid();
+        differs.then(|| libc::ucred { pid: libc::getpid(), uid, gid })
     }
 }
 

@@ -137,15 +137,21 @@ interpose! {
     }
     /// read(2).
     fn read(fd: c_int, data: *mut c_void, length: size_t) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length), 0, null_mut(), null_mut())
+        |socket| read_file(length, || receive_from(fd, &socket, (data, length), 0, null_mut(), null_mut()))
     }
     /// readv(2).
     fn readv(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
-        |socket| spread(vectors, count).and_then(|mut message| receive::receive(fd, &socket, &mut message, 0))
+        |socket| spread(vectors, count).and_then(|mut message| {
+            let room = transmit::vectors(message.msg_iov, message.msg_iovlen).and_then(transmit::total)?;
+            read_file(room, || receive::receive(fd, &socket, &mut message, 0))
+        })
     }
     /// read(2) as _FORTIFY_SOURCE calls it.
     fn __read_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length.min(room)), 0, null_mut(), null_mut())
+        |socket| {
+            let length = length.min(room);
+            read_file(length, || receive_from(fd, &socket, (data, length), 0, null_mut(), null_mut()))
+        }
     }
     /// recv(2) as _FORTIFY_SOURCE calls it.
     fn __recv_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int) -> ssize_t {
@@ -265,6 +271,11 @@ unsafe fn receive_from(
         *room = message.msg_namelen;
     }
     Ok(received)
+}
+
+/// read(2) of nothing is nothing, and takes no message.
+fn read_file(room: usize, receive: impl FnOnce() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    if room == 0 { Ok(0) } else { receive() }
 }
 
 /// A message of readv(2)'s or writev(2)'s vectors.

@@ -13,6 +13,15 @@ use std::ptr;
 pub const FLAG_PKTINFO: u32 = 1;
 /// The socket gives SCM_CREDENTIALS with what is received.
 pub const FLAG_PASSCRED: u32 = 2;
+/// What SO_BUF_LOCK tells, by two bits from here on: that SO_SNDBUF (1) and SO_RCVBUF (2) were chosen.
+const BUF_LOCK_SHIFT: u32 = 2;
+/// `SO_BUF_LOCK` of asm-generic/socket.h; libc has none.
+const SO_BUF_LOCK: c_int = 72;
+/// `SO_PASSPIDFD`, `SO_PEERPIDFD`.
+const SO_PASSPIDFD: c_int = 76;
+const SO_PEERPIDFD: c_int = 77;
+/// The longest address that a kernel looks at (`sizeof(struct sockaddr_storage)`).
+const LONGEST_ADDRESS: socklen_t = 128;
 
 /// Who answers an option.
 enum Place {
@@ -31,7 +40,10 @@ fn place(level: c_int, name: c_int, set: bool) -> Place {
         (libc::SOL_NETLINK, _) => Place::Host,
         (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF | libc::SO_MEMINFO) => Place::Host,
         (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE | libc::SO_SNDBUFFORCE) if set => Place::Host,
-        (libc::SOL_SOCKET, libc::SO_PASSCRED) => Place::Here,
+        (libc::SOL_SOCKET, libc::SO_PASSCRED | SO_BUF_LOCK) => Place::Here,
+        // The connection is between processes, netlink is not.
+        (libc::SOL_SOCKET, libc::SO_PEERGROUPS | SO_PEERPIDFD) if !set => Place::Nowhere(libc::ENODATA),
+        (libc::SOL_SOCKET, SO_PASSPIDFD) => Place::Nowhere(libc::EOPNOTSUPP),
         (libc::SOL_SOCKET, libc::SO_TYPE | libc::SO_PROTOCOL | libc::SO_DOMAIN | libc::SO_ERROR) if !set => {
             Place::Here
         }
@@ -66,7 +78,13 @@ pub unsafe fn set(
         Place::Here => {
             // SAFETY: the caller's word.
             let value = unsafe { integer(value, length) }.ok_or(libc::EINVAL)?;
-            socket.set_flag(FLAG_PASSCRED, value != 0);
+            match name {
+                SO_BUF_LOCK if value & !3 != 0 => return Err(libc::EINVAL),
+                SO_BUF_LOCK => (0..2).for_each(|bit| {
+                    socket.set_flag(1 << (BUF_LOCK_SHIFT + bit), value & 1 << bit != 0);
+                }),
+                _ => socket.set_flag(FLAG_PASSCRED, value != 0),
+            }
         }
         Place::Host => {
             let payload = [iovec { iov_base: value.cast_mut(), iov_len: length.min(OUT) }];
@@ -76,6 +94,10 @@ pub unsafe fn set(
                 // SAFETY: the caller's word, and the kernel has read it.
                 let value = unsafe { integer(value, length) }.unwrap_or(0);
                 socket.set_flag(FLAG_PKTINFO, value != 0);
+            }
+            if level == libc::SOL_SOCKET {
+                let bit = u32::from(matches!(name, libc::SO_RCVBUF | libc::SO_RCVBUFFORCE));
+                socket.set_flag(1 << (BUF_LOCK_SHIFT + bit), true);
             }
         }
     }
@@ -119,6 +141,7 @@ pub unsafe fn get(
                 libc::SO_PROTOCOL => protocol.cast_signed(),
                 libc::SO_DOMAIN => libc::AF_NETLINK,
                 libc::SO_ERROR => socket.take_error(),
+                SO_BUF_LOCK => (socket.flags() >> BUF_LOCK_SHIFT & 3).cast_signed(),
                 _ => c_int::from(socket.flags() & FLAG_PASSCRED != 0),
             };
             put(&mut out, &[answer])
@@ -148,6 +171,7 @@ pub unsafe fn get(
 /// # Safety
 /// As bind(2).
 pub unsafe fn bind(fd: c_int, socket: &Pin, to: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
+    check_length(to, length)?;
     // SAFETY: the caller's word.
     let (pid, groups) = unsafe { address(to.cast(), length)? };
     let request = Request { a: pid, b: groups, ..Request::new(Kind::Call(Op::Bind)) };
@@ -163,7 +187,8 @@ pub unsafe fn bind(fd: c_int, socket: &Pin, to: *const sockaddr, length: socklen
 /// # Safety
 /// As connect(2).
 pub unsafe fn connect(fd: c_int, socket: &Pin, to: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
-    if (length as usize) < size_of::<libc::sa_family_t>() || to.is_null() {
+    check_length(to, length)?;
+    if (length as usize) < size_of::<libc::sa_family_t>() {
         return Err(libc::EINVAL);
     }
     // SAFETY: long enough, as just checked.
@@ -189,13 +214,25 @@ pub unsafe fn connect(fd: c_int, socket: &Pin, to: *const sockaddr, length: sock
 /// As getsockname(2).
 pub unsafe fn name(name: (u32, u32), to: *mut sockaddr, length: *mut socklen_t) -> Result<(), Errno> {
     // SAFETY: the caller's word.
-    let length = unsafe { length.as_mut() }.filter(|_| !to.is_null()).ok_or(libc::EFAULT)?;
+    let length = unsafe { length.as_mut() }.ok_or(libc::EFAULT)?;
     if length.cast_signed() < 0 {
         return Err(libc::EINVAL);
+    }
+    if *length > 0 && to.is_null() {
+        return Err(libc::EFAULT);
     }
     // SAFETY: the caller's word.
     unsafe { write_address(name, to.cast(), length) };
     Ok(())
+}
+
+/// What any kernel says of an address before its family sees it.
+fn check_length(address: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
+    match length {
+        LONGEST_ADDRESS.. if length != LONGEST_ADDRESS => Err(libc::EINVAL),
+        1.. if address.is_null() => Err(libc::EFAULT),
+        _ => Ok(()),
+    }
 }
 
 fn named(op: Op, level: c_int, name: c_int) -> Request {

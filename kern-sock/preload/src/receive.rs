@@ -21,8 +21,14 @@ pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_in
         return Err(libc::EOPNOTSUPP);
     }
     // SAFETY: the caller's word.
-    let vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
+    let mut vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
     let room = total(vectors)?;
+    // With our head before them they may be one too many; of so many vectors one will be empty.
+    let filled: Vec<iovec>;
+    if vectors.len() >= MOST {
+        filled = vectors.iter().copied().filter(|vector| vector.iov_len > 0).collect();
+        vectors = &filled;
+    }
     // SAFETY: the caller's word.
     let (arrival, length) = unsafe { next(fd, socket, vectors, flags)? };
     socket.offer(room);
@@ -47,6 +53,9 @@ pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_in
     }
     Ok(if flags & libc::MSG_TRUNC != 0 { length } else { length.min(room) })
 }
+
+/// As many vectors as the kernel takes (`UIO_MAXIOV`).
+const MOST: usize = 1024;
 
 /// The next message block: its arrival and its true length.
 ///
@@ -122,8 +131,10 @@ pub unsafe fn write_address((pid, groups): (u32, u32), to: *mut c_void, length: 
     address.nl_groups = groups;
     let size = size_of::<sockaddr_nl>();
     let room = size.min(*length as usize);
-    // SAFETY: `room` bytes are in both.
-    unsafe { ptr::copy_nonoverlapping(ptr::from_ref(&address).cast::<u8>(), to.cast(), room) };
+    if room > 0 {
+        // SAFETY: `room` bytes are in both.
+        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(&address).cast::<u8>(), to.cast(), room) };
+    }
     *length = size as socklen_t;
 }
 

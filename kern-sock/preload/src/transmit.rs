@@ -1,10 +1,11 @@
 //! send(2) and its kin. Linux runs a request inside send, so it returns when the host has run it.
 
 use crate::Errno;
-use crate::call::call;
+use crate::call::call_with;
 use crate::table::Pin;
 use libc::{c_int, c_void, iovec, msghdr, sockaddr_nl, socklen_t};
-use pfnl_wire::{Kind, Request};
+use pfnl_wire::{IN_FILE, Kind, Request, os_error};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// Sends one message; the checks that come before the message is looked at are in Linux's order.
@@ -19,7 +20,7 @@ pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) 
         return Err(libc::EOPNOTSUPP);
     }
     // SAFETY: the caller's word.
-    let vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
+    let mut vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
     let length = total(vectors)?;
     if length == 0 {
         return Err(libc::ENODATA);
@@ -29,11 +30,24 @@ pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) 
     // SAFETY: the caller's word.
     let destination = unsafe { destination(message)? };
     let (named, pid, groups) = destination.map_or((0, 0, 0), |(pid, groups)| (1, pid, groups));
-    let request = Request { a: named, b: pid, c: groups, ..Request::new(Kind::Send) };
+    // What the connection may not take in one datagram, or in as many vectors, goes beside it.
+    let file = if length > LARGE || vectors.len() >= MANY {
+        // SAFETY: the caller's word.
+        Some(unsafe { in_memory(vectors)? })
+    } else {
+        None
+    };
+    if file.is_some() {
+        vectors = &[];
+    }
+    let a = named | if file.is_some() { IN_FILE } else { 0 };
+    let request = Request { a, b: pid, c: groups, ..Request::new(Kind::Send) };
     let mut patience = None;
     loop {
         // SAFETY: the caller's word.
-        match unsafe { call(fd, socket, request, vectors, &mut []) } {
+        match unsafe {
+            call_with(fd, socket, request, vectors, &mut [], file.as_ref().map(AsRawFd::as_raw_fd))
+        } {
             // Another socket's queue is full. Linux waits for room there.
             Err(libc::EAGAIN) if flags & libc::MSG_DONTWAIT == 0 => {
                 patience.get_or_insert_with(|| Patience::of(fd)).pause()?;
@@ -43,17 +57,58 @@ pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) 
     }
 }
 
-/// How long a sender waits (O_NONBLOCK, SO_SNDTIMEO).
+/// More than this does not go through the connection, whose buffer the system may have cut to twice 212,992.
+const LARGE: usize = 200 << 10;
+/// So many vectors leave no place for our head (`UIO_MAXIOV`).
+const MANY: usize = 1024;
+
+/// Copies vectors to a file in memory.
+///
+/// # Safety
+/// As writev(2).
+unsafe fn in_memory(vectors: &[iovec]) -> Result<OwnedFd, Errno> {
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"pfnl-message".as_ptr(), libc::MFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(os_error());
+    }
+    // SAFETY: fresh, and known to nobody else.
+    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut done = 0_usize;
+    let length = total(vectors)?;
+    let mut rest = vectors.to_vec();
+    while done < length {
+        // SAFETY: the vectors are the caller's word, checked by the kernel. By number: writev(2) by name is ours.
+        let written = unsafe { libc::syscall(libc::SYS_writev, fd, rest.as_ptr(), rest.len()) };
+        let mut written = usize::try_from(written).map_err(|_| os_error())?;
+        if written == 0 {
+            return Err(libc::ENOBUFS);
+        }
+        done += written;
+        rest.retain_mut(|vector| {
+            let part = written.min(vector.iov_len);
+            written -= part;
+            vector.iov_base = vector.iov_base.wrapping_byte_add(part);
+            vector.iov_len -= part;
+            vector.iov_len > 0
+        });
+    }
+    Ok(file)
+}
+
+/// How long a sender waits (O_NONBLOCK, SO_SNDTIMEO). Signals come only while it pauses, so that none is missed between.
 struct Patience {
     end: Option<Instant>,
+    signals: libc::sigset_t,
 }
 
 impl Patience {
     fn of(fd: c_int) -> Patience {
         // SAFETY: no memory is involved.
         let flags = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_GETFL) };
+        let signals = block_signals();
         if flags & i64::from(libc::O_NONBLOCK) != 0 {
-            return Patience { end: Some(Instant::now()) };
+            return Patience { end: Some(Instant::now()), signals };
         }
         let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
         let mut length = size_of::<libc::timeval>() as socklen_t;
@@ -64,7 +119,7 @@ impl Patience {
         }
         let time = Duration::from_secs(time.tv_sec.cast_unsigned())
             + Duration::from_micros(time.tv_usec.cast_unsigned());
-        Patience { end: (!time.is_zero()).then(|| Instant::now() + time) }
+        Patience { end: (!time.is_zero()).then(|| Instant::now() + time), signals }
     }
 
     /// Waits a little.
@@ -73,11 +128,30 @@ impl Patience {
             return Err(libc::EAGAIN);
         }
         let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        // SAFETY: the time lives through the call; nothing is written.
-        match unsafe { libc::nanosleep(&raw const time, std::ptr::null_mut()) } {
+        // SAFETY: time and set live through the call; there are no descriptors.
+        match unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const time, &raw const self.signals) } {
             0 => Ok(()),
             _ => Err(libc::EINTR),
         }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        // SAFETY: the set lives through the call.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.signals, std::ptr::null_mut()) };
+    }
+}
+
+/// Blocks all signals; gives those that were blocked before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: sets of all zeroes are valid, and live through the calls.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        before
     }
 }
 
@@ -95,16 +169,16 @@ pub fn message(vector: &mut iovec, name: *mut c_void, name_length: socklen_t) ->
 /// The vectors of a message.
 ///
 /// # Errors
-/// `EMSGSIZE`: more than the kernel takes, ours included.
+/// `EMSGSIZE`: more than the kernel takes.
 ///
 /// # Safety
 /// As readv(2).
 pub unsafe fn vectors<'a>(start: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
     match count {
         0 => Ok(&[]),
-        1..=1023 if start.is_null() => Err(libc::EFAULT),
+        1..=MANY if start.is_null() => Err(libc::EFAULT),
         // SAFETY: the caller's word.
-        1..=1023 => Ok(unsafe { std::slice::from_raw_parts(start, count) }),
+        1..=MANY => Ok(unsafe { std::slice::from_raw_parts(start, count) }),
         _ => Err(libc::EMSGSIZE),
     }
 }
@@ -155,6 +229,10 @@ unsafe fn check_credentials(message: &msghdr) -> Result<(), Errno> {
     unsafe {
         let mut cmsg = libc::CMSG_FIRSTHDR(message);
         while let Some(head) = cmsg.as_ref() {
+            let room = message.msg_control.addr() + message.msg_controllen - cmsg.addr();
+            if head.cmsg_len < size_of_val(head) || head.cmsg_len > room {
+                return Err(libc::EINVAL);
+            }
             if head.cmsg_level == libc::SOL_SOCKET {
                 let size = libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize;
                 if head.cmsg_type != libc::SCM_CREDENTIALS || head.cmsg_len != size {

@@ -41,38 +41,60 @@ pub fn send(fd: BorrowedFd<'_>, parts: [&[u8]; 2], rights: Option<BorrowedFd<'_>
     let iov =
         parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
     // SAFETY: the vectors are of slices that live through the call, which reads them.
-    unsafe { send_raw(fd.as_raw_fd(), &iov, rights.map(|fd| fd.as_raw_fd())) }
+    unsafe { send_raw(fd.as_raw_fd(), &iov, rights.map(|fd| fd.as_raw_fd()), None) }
 }
 
-/// As [`send`], for vectors that a program gave.
+/// As [`send`], for vectors that a program gave; maybe with credentials to be known by, which the kernel checks.
 ///
 /// # Errors
 /// What sendmsg(2) says: `EFAULT` for vectors that point nowhere.
 ///
 /// # Safety
 /// The vectors' memory is not changed to hold references-breaking data: it is only read, by the kernel.
-pub unsafe fn send_raw(fd: RawFd, iov: &[libc::iovec], rights: Option<RawFd>) -> io::Result<usize> {
+pub unsafe fn send_raw(
+    fd: RawFd,
+    iov: &[libc::iovec],
+    rights: Option<RawFd>,
+    sender: Option<libc::ucred>,
+) -> io::Result<usize> {
     let mut control = Control([0; 64]);
     // SAFETY: all zeroes is a valid msghdr.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_iov = iov.as_ptr().cast_mut();
     header.msg_iovlen = iov.len();
+    let mut used = 0;
     if let Some(rights) = rights {
+        // SAFETY: `control` has room for one descriptor and one set of credentials, and is aligned.
+        used += unsafe { put(&mut control, used, libc::SCM_RIGHTS, rights) };
+    }
+    if let Some(sender) = sender {
+        // SAFETY: as above.
+        used += unsafe { put(&mut control, used, libc::SCM_CREDENTIALS, sender) };
+    }
+    if used > 0 {
         header.msg_control = control.0.as_mut_ptr().cast();
-        // SAFETY: CMSG_SPACE and CMSG_LEN compute; CMSG_FIRSTHDR gives `control`, which has room for one descriptor.
-        unsafe {
-            header.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as usize;
-            let cmsg = libc::CMSG_FIRSTHDR(&raw const header);
-            (*cmsg).cmsg_level = libc::SOL_SOCKET;
-            (*cmsg).cmsg_type = libc::SCM_RIGHTS;
-            (*cmsg).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as usize;
-            libc::CMSG_DATA(cmsg).cast::<RawFd>().write_unaligned(rights);
-        }
+        header.msg_controllen = used;
     }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: the header points to live vectors and control data, which the kernel only reads.
     let sent = syscall(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const header, flags) })?;
     Ok(sent as usize)
+}
+
+/// Writes a cmsg of SOL_SOCKET; gives the room it takes.
+///
+/// # Safety
+/// There is that much room from `at` on, which is aligned.
+unsafe fn put<T>(control: &mut Control, at: usize, kind: libc::c_int, data: T) -> usize {
+    // SAFETY: CMSG_SPACE and CMSG_LEN compute; the rest is the caller's word.
+    unsafe {
+        let cmsg = control.0.as_mut_ptr().add(at).cast::<libc::cmsghdr>();
+        (*cmsg).cmsg_level = libc::SOL_SOCKET;
+        (*cmsg).cmsg_type = kind;
+        (*cmsg).cmsg_len = libc::CMSG_LEN(size_of::<T>() as u32) as usize;
+        libc::CMSG_DATA(cmsg).cast::<T>().write_unaligned(data);
+        libc::CMSG_SPACE(size_of::<T>() as u32) as usize
+    }
 }
 
 /// Receives one datagram into a head and a body, with what came beside it. A length of 0 is the end of the connection.

@@ -37,7 +37,7 @@ pub use io::{
     Received, credentials_on, os_error, peer_credentials, recv, send, send_raw, set_buffer, syscall,
 };
 pub use map::Mapping;
-pub use message::{ANSWER, ARRIVAL, Answer, Arrival, Kind, Op, REQUEST, Request, VERSION};
+pub use message::{ANSWER, ARRIVAL, Answer, Arrival, IN_FILE, Kind, Op, REQUEST, Request, VERSION};
 pub use page::{MORE_BACKLOG, MORE_DUMP, OUT, Page, SLOTS, Slot, Wait};
 
 use std::ffi::OsString;

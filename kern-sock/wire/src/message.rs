@@ -7,8 +7,11 @@ pub const ANSWER: usize = 32;
 /// Bytes of an [`Arrival`].
 pub const ARRIVAL: usize = 32;
 
+/// In a [`Kind::Send`]'s `a`: nothing follows, the message is in a file in memory whose descriptor comes along.
+pub const IN_FILE: u32 = 2;
+
 /// Changes whenever a layout in this crate does; host and preload library must agree.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Tells our datagrams from somebody else's.
 const MAGIC: u32 = 0x6c6e_6670; // "pfnl"
@@ -38,7 +41,7 @@ pub enum Kind {
     Status,
     /// This process has the descriptor but not the page. Carries a descriptor on which the [`Answer`] is given.
     Attach,
-    /// A message follows. `a` = 1 if a destination is named, `b` = its portid, `c` = its groups.
+    /// A message follows. `a` = 1 if a destination is named, plus [`IN_FILE`]; `b` = its portid, `c` = its groups.
     Send,
     /// Another operation on the socket; see [`Op`].
     Call(Op),

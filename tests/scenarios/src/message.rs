@@ -8,7 +8,6 @@ pub const ERROR: u16 = 2;
 pub const DONE: u16 = 3;
 
 pub const REQUEST: u16 = 1;
-pub const MULTI: u16 = 2;
 pub const ACK: u16 = 4;
 pub const ECHO: u16 = 8;
 pub const ROOT: u16 = 0x100;
@@ -127,6 +126,10 @@ fn show_header(bytes: &[u8]) -> String {
     format!("{kind} len={} flags={flags:#x} seq={seq} pid={}", word(bytes, 0), portid(word(bytes, 12)))
 }
 
+/// Which policy GETPOLICY's own dump has: the nest is numbered by the command in Linux 6.12, 0 in 6.18. All the same here.
+const DUMPS_ONLY: &str = "10000980 0c000a80 08000200";
+const DUMPS_ONLY_NEW: &str = "10000980 0c000080 08000200";
+
 /// A message as text.
 pub fn show(message: &[u8]) -> String {
     if message.len() < 16 {
@@ -145,6 +148,7 @@ pub fn show(message: &[u8]) -> String {
         DONE if body.len() >= 4 => {
             format!("{} errno={} {}", show_header(message), word(body, 0).cast_signed(), hex(&body[4..]))
         }
+        NLCTRL => format!("{} {}", show_header(message), hex(body)).replace(DUMPS_ONLY_NEW, DUMPS_ONLY),
         _ => format!("{} {}", show_header(message), hex(body)),
     }
 }

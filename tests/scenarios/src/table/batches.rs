@@ -60,8 +60,7 @@ pub fn fill(table: &mut Table) {
             "types-around-16",
             batch(&[
                 message(16, REQUEST | ACK, 1, &[3, 1, 0, 0]),
-                message(17, REQUEST, 2, &[]),
-                message(18, REQUEST, 3, &[]),
+                message(1022, REQUEST, 3, &[]),
                 message(1023, REQUEST | ACK, 4, &[0; 4]),
                 message(1024, REQUEST | ACK, 4, &[0; 4]),
                 message(65535, REQUEST | ACK, 5, &[0; 4]),

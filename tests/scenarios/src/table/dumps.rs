@@ -18,11 +18,6 @@ pub fn fill(table: &mut Table) {
         a.send("a dump", &dump_policies(0));
         a.drain();
     });
-    table.add("dump/families-in-outline", || {
-        let a = Sock::at("a", 0);
-        a.send("a dump", &dump_families(0));
-        a.drain_briefly(65536);
-    });
     for (name, flags) in [("ack", ACK), ("create", CREATE), ("all-flags", 0xfcfc)] {
         table.add(format!("dump/with-{name}"), move || {
             let a = Sock::at("a", 0);
@@ -54,13 +49,25 @@ pub fn fill(table: &mut Table) {
         let a = Sock::at("a", 0);
         a.on("EXT_ACK", nl::EXT_ACK);
         a.option("SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 0);
-        a.send("a dump", &dump_families(0));
-        a.send("another dump", &dump_families(0));
+        a.send("a dump", &dump_policies(0));
+        a.send("another dump", &dump_policies(0));
         a.send("a ping", &ping(3));
-        a.drain_briefly(65536);
+        a.drain();
+        a.drain();
         a.send("a dump again", &dump_policies(0));
         a.drain();
     });
+    for rcvbuf in [2591, 2592, 2593] {
+        // An answer is charged 832 and a first block 4352; the buffer is twice what is asked for.
+        table.add(format!("dump/needs-room-{rcvbuf}"), move || {
+            let a = Sock::at("a", 0);
+            a.option("SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, rcvbuf);
+            a.send("a ping", &ping(3));
+            a.send("a dump", &dump_policies(0));
+            a.drain();
+            a.drain();
+        });
+    }
     table.add("dump/busy", || {
         let a = Sock::at("a", 0);
         a.on("EXT_ACK", nl::EXT_ACK);
@@ -90,17 +97,17 @@ pub fn fill(table: &mut Table) {
         let a = Sock::at("a", 0);
         a.option("SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 0);
         a.send("a dump", &dump_families(0));
-        let (mut blocks, mut messages, mut ends) = (0, 0, 0);
+        let (mut messages, mut ends) = (0, 0);
         for _ in 0..200 {
             let mut into = Incoming::of(8192);
             let Ok(length) = sys::recvmsg(a.raw(), &mut into, MSG_DONTWAIT) else { break };
-            blocks += 1;
             for message in split(&into.parts[0][..length]) {
                 messages += 1;
                 ends += usize::from(head(message).0 == DONE);
             }
         }
-        say!("several blocks {} several messages {} ends {ends}", blocks > 1, messages > 3);
+        // How many families there are, and so how many blocks, is each system's own affair.
+        say!("several messages {} ends {ends}", messages > 3);
         a.recv();
     });
     table.add("dump/ends-with-the-socket", || {
@@ -146,28 +153,6 @@ pub fn fill(table: &mut Table) {
             }
         });
     }
-    table.add("dump/block-sizes-follow-buffers", || {
-        let largest = |room: usize| {
-            let a = Sock::at("a", 0);
-            let _ = sys::recvmsg(a.raw(), &mut Incoming::of(room), MSG_DONTWAIT);
-            a.send("a ping", &ping(1));
-            let _ = sys::recvmsg(a.raw(), &mut Incoming::of(room), MSG_DONTWAIT);
-            a.send("a dump", &dump_families(0));
-            let mut largest = 0;
-            while let Ok(length) = sys::recvmsg(a.raw(), &mut Incoming::of(65536), MSG_DONTWAIT) {
-                largest = largest.max(length);
-            }
-            largest
-        };
-        for room in [100, 4096, 8192] {
-            let largest = largest(room);
-            say!(
-                "{room}: above a small block {} above the buffer {}",
-                largest > 3776,
-                largest > room.max(3776)
-            );
-        }
-    });
     table.add("dump/first-block-before-any-recv", || {
         let a = Sock::at("a", 0);
         a.send("a dump", &dump_families(0));

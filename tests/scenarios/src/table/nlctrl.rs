@@ -49,6 +49,15 @@ fn headers(table: &mut Table) {
         add(table, name, message(NLCTRL, REQUEST, 1, &[3, 1, 0, 0][..length]));
     }
     add(table, "short-header-of-an-unknown-family", message(999, REQUEST, 1, &[]));
+    for (name, flags) in [
+        ("unknown-command-with-flag-multi", 2),
+        ("unknown-command-with-flag-root", ROOT),
+        ("unknown-command-with-flag-create", CREATE),
+        ("unknown-command-with-flag-echo", ECHO),
+        ("unknown-command-with-dump-and-create", DUMP | CREATE),
+    ] {
+        add(table, name, ctrl(flags | ACK, 77, &own_id()));
+    }
     add(table, "dump-of-an-unknown-command", ctrl(DUMP, 77, &[]));
     add(table, "do-of-a-dump-only-command", ctrl(0, GETPOLICY, &own_id()));
     add(

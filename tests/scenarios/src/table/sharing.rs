@@ -8,13 +8,12 @@ use crate::say::{outcome, port};
 use crate::sock::Sock;
 use crate::sys::{self, Incoming, Outgoing};
 use libc::{MSG_DONTWAIT, SOCK_RAW, SOL_SOCKET};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
 /// What a program started with a socket does with it.
 pub fn inherited(fd: &str) {
     let fd = fd.parse().unwrap_or(-1);
-    // SAFETY-free: the number came from our parent, which left it open for us.
     let sock = Sock { fd: sys::adopt(fd), name: "inherited" };
     sock.names();
     sock.send("a ping", &ping(8));
@@ -274,7 +273,9 @@ fn epoll(table: &mut Table) {
             let a = Sock::at("a", port(1));
             a.option("SO_RCVBUF", SOL_SOCKET, libc::SO_RCVBUF, 0);
             let Some(set) = sys::Epoll::with(a.raw(), edge) else { return };
-            (0..20).for_each(|seq| drop(sys::send(a.raw(), &ping(seq), 0)));
+            for seq in 0..20 {
+                let _ = sys::send(a.raw(), &ping(seq), 0);
+            }
             set.look();
             a.drain();
             a.drain();

@@ -163,7 +163,11 @@ pub fn fill(table: &mut Table) {
     table.add("group/no-enobufs-and-broadcast-error", || {
         let (a, b) = (Sock::at("a", port(1)), member("b", port(2)));
         b.option("SO_RCVBUF", SOL_SOCKET, libc::SO_RCVBUF, 0);
-        let fill = |count| (0..count).for_each(|_| drop(a.send_to("a word", b"bytes", 0, NOTIFY)));
+        let fill = |count| {
+            (0..count).for_each(|_| {
+                a.send_to("a word", b"bytes", 0, NOTIFY);
+            })
+        };
         fill(6);
         b.option("BROADCAST_ERROR", SOL_NETLINK, 4, 1);
         fill(2);
