@@ -31,7 +31,9 @@
 //!   are also read; numbers that do not fit their field are refused, not cut;
 //! - `drop` is the empty list, also inside other actions: an older kernel knows no explicit drop;
 //! - `userspace(pid=1)` carries no userdata, and `set(tunnel(…))` is never masked, for the kernel takes no mask there;
-//! - what is left out of a Geneve option does not count, value or not.
+//! - what is left out of a Geneve option does not count, value or not;
+//! - flags without a name are printed in a number instead of as `[Unknown]`, the ports of a `ct_tuple6` as what they
+//!   are read, `tp_src` and `tp_dst`, and metadata of `push_nsh` with its leading zeros.
 //!
 //! Not read, because the kernel has no such thing: `tnl_push`, `tnl_pop` and `lb_output`, which are OVS's user-space
 //! datapath's (their numbers are other actions' in the kernel), and `gtpu(…)` in a tunnel key.
@@ -60,14 +62,16 @@ mod flow;
 mod keys;
 mod nsh;
 mod ports;
+mod print;
 mod scan;
 mod tunnel;
 
 pub use action::{parse_actions, print_actions};
 pub use error::Error;
 pub use filter::Filter;
-pub use flow::{Flow, parse_flow, print_flow, print_ufid};
+pub use flow::{Flow, parse_flow};
 pub use ports::Ports;
+pub use print::{print_flow, print_ufid};
 
 /// How deep keys and actions may be nested, as in OVS.
 const MAX_DEPTH: usize = 32;

@@ -4,7 +4,7 @@
 
 use crate::field::{Field, Kind, hex, print_fields, scan_fields};
 use crate::flags::{List, TUN_CSUM, TUN_DF, TUN_KEY, TUN_OAM, TUNNEL};
-use crate::flow::{print_bytes, print_leftover};
+use crate::print::{print_bytes, print_leftover};
 use crate::scan::{Scan, attributes, failure, long_number, paren, word};
 use nom::Parser;
 use nom::bytes::complete::tag;

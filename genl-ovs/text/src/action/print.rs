@@ -1,8 +1,8 @@
 //! Actions to text.
 
 use super::ct;
-use crate::flow::{Printer, print_bytes, print_label, print_leftover, print_tci};
 use crate::keys::Key;
+use crate::print::{Printer, print_bytes, print_label, print_leftover, print_tci};
 use crate::{MAX_DEPTH, Ports, cookie, nsh};
 use pfnl_proto::ovs::{HashAction, PushEth, PushMpls, PushVlan, TruncAction, key};
 use pfnl_proto::ovs::{action, check_pkt_len, dec_ttl, psample, sample, userspace};
