@@ -76,7 +76,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let made = || {
         let upper = Upper::new(ovs.links.clone(), ifindex);
         settings.apply(&upper)?;
-        Shared::try_new(Datapath::try_new(upper)?)
+        Shared::try_new(Datapath::with_conntrack(upper, ovs.conntrack().clone())?)
     };
     let dp = made().inspect_err(|_| ovs.devices.detach(ifindex))?;
     ovs.open(&dp, Some(PORT_LOCAL), port, &portids)?;

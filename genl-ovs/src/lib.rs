@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod action;
+mod ct_limit;
 mod datapath;
 mod devices;
 mod flow;

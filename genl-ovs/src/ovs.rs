@@ -4,6 +4,7 @@ use crate::devices::Devices;
 use crate::upper::{Links, Upper};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use pfnl_datapath::conntrack::Conntrack;
 use pfnl_datapath::port::{PORT_LOCAL, Port, PortKind, Vport};
 use pfnl_datapath::{Datapath, Packet};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
@@ -22,6 +23,8 @@ pub(crate) const fn op<F>(cmd: u8, flags: u32, run: Run<F>, dump: Option<StartDu
 pub struct Ovs<P: Platform, Pk: Packet> {
     /// In the order of their creation.
     datapaths: P::Mutex<Vec<Shared<Dp<P, Pk>>>>,
+    /// All datapaths' connections.
+    conntrack: Shared<Conntrack<P>>,
     pub(crate) devices: Box<dyn Devices<P, Pk>>,
     pub(crate) links: Shared<Links<P>>,
     /// To tell of vports that vanish without being asked to; set once registered.
@@ -55,6 +58,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         let bus: Box<dyn Bus> = pfnl_platform::try_box(domain.clone())?;
         let ovs = Shared::try_new(Ovs {
             datapaths: P::Mutex::try_new(c"pfnl datapaths", Vec::new())?,
+            conntrack: Shared::try_new(Conntrack::try_new()?)?,
             devices,
             links: Shared::try_new(Links::try_new(bus)?)?,
             vport_family: P::Mutex::try_new(c"pfnl vport family", None)?,
@@ -66,7 +70,13 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         let packet = domain.register(Self::PACKET, ovs.clone())?;
         ovs.links.set_packet_family(packet);
         domain.register(Self::METER, ovs.clone())?;
+        domain.register(Self::CT_LIMIT, ovs.clone())?;
         Ok(ovs)
+    }
+
+    /// The connections that the datapaths track.
+    pub fn conntrack(&self) -> &Shared<Conntrack<P>> {
+        &self.conntrack
     }
 
     /// The datapath of a number.

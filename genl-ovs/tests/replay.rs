@@ -19,10 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Why some cases cannot be equal yet, or ever: a prefix of the case's name, and the reason.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("getfamily-ovs_ct_limit", "conntrack is not there yet"),
     ("getfamily-psample", "psample is not there yet"),
-    ("getpolicy-ovs_ct_limit", "conntrack is not there yet"),
-    ("getpolicy-id-ovs_ct_limit", "conntrack is not there yet"),
     ("getpolicy-psample", "psample is not there yet"),
     ("vp-new-vxlan", "tunnels are not there yet"),
     ("vp-new-geneve", "tunnels are not there yet"),
@@ -31,9 +28,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("vp-dump2", "lists tunnels, which are not there yet"),
     ("vp-badver", "lists tunnels, which are not there yet"),
     ("vp-set-pid", "two portids, on a machine that had one processor"),
-    ("act-ctclear", "conntrack is not there yet"),
-    ("fl-dump", "lists the flow of act-ctclear"),
-    ("cl-", "conntrack is not there yet"),
 ];
 
 #[derive(Deserialize)]

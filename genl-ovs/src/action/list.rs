@@ -5,7 +5,7 @@
 //! the order they came in.
 
 use super::dump::Dump;
-use super::{Flow, INVALID, Shape, ensure, mute};
+use super::{Flow, INVALID, Shape, ct, ensure, mute};
 use alloc::vec::Vec;
 use core::mem;
 use pfnl_datapath::action::{Action, Actions, CheckPktLen, MAX_DEPTH};
@@ -71,6 +71,10 @@ impl<'a> Lists<'a> {
             action::SET | action::SET_MASKED => {
                 let set = self.flow.set(self.list.shape, attr, &mut self.dump)?;
                 Ok(try_push(&mut self.list.actions, set)?)
+            }
+            action::CT => {
+                let ct = ct::compile(self.flow.shape, attr, &mut self.dump)?;
+                Ok(try_push(&mut self.list.actions, ct)?)
             }
             number => {
                 let is_last = self.list.rest.leftover() == 0;

@@ -12,6 +12,7 @@
 //! as recorded. Like Linux, this says no more than EINVAL about a list that is wrong; about one that is right
 //! but can't be executed here it says why ([`refuse`]).
 
+mod ct;
 mod dump;
 mod list;
 mod refuse;
@@ -130,8 +131,9 @@ impl Flow {
             }
             // A meter need not exist (yet): a packet passes one that does not.
             action::METER => Action::Meter(read(attr)?),
-            action::CT | action::CT_CLEAR | action::PUSH_NSH | action::POP_NSH | action::PSAMPLE => {
-                return Err(refuse::action(self.shape, *shape, attr));
+            action::CT_CLEAR => Action::CtClear,
+            action::PUSH_NSH | action::POP_NSH | action::PSAMPLE => {
+                return Err(refuse::action(*shape, attr));
             }
             _ => return header(shape, attr),
         };

@@ -1,26 +1,16 @@
-//! What Linux executes and the datapath does not yet: connection tracking, service headers, psample, tunnels.
+//! What Linux executes and the datapath does not yet: service headers, psample, tunnels.
 //!
 //! What would be EINVAL on Linux is EINVAL here too, as far as that can be told without executing it.
 
-use super::{ETH_IPV4, ETH_IPV6, ETH_NSH, INVALID, Shape, ensure, mute};
-use pfnl_proto::ovs::{action, ct, psample};
+use super::{ETH_NSH, INVALID, Shape, ensure, mute};
+use pfnl_proto::ovs::{action, psample};
 use pfnl_proto::ovs::{nsh_key, tunnel_key};
 use pfnl_proto::{Attr, Errno, Error, Level};
 
-/// The error that an action gives which the datapath can't execute. `flow` is what its packets are when they come.
-pub(super) fn action(flow: Shape, shape: Shape, attr: &Attr<'_>) -> Error {
+/// The error that an action gives which the datapath can't execute.
+pub(super) fn action(shape: Shape, attr: &Attr<'_>) -> Error {
     let attrs = attr.attrs();
     let (valid, text) = match attr.number() {
-        action::CT => (
-            ensure(matches!(flow.eth_type, ETH_IPV4 | ETH_IPV6))
-                .and_then(|()| ct::View::parse(attrs, Level::Exact))
-                .and_then(|ct| {
-                    let commits = ct.commit() || ct.force_commit();
-                    ensure(commits || ct.mark().is_none() && ct.labels().is_none())
-                }),
-            "connection tracking (CT) is not supported",
-        ),
-        action::CT_CLEAR => (Ok(()), "connection tracking (CT_CLEAR) is not supported"),
         action::PUSH_NSH => (service_header(attr), "service headers (PUSH_NSH) are not supported"),
         action::POP_NSH => (ensure(shape.eth_type == ETH_NSH), "service headers (POP_NSH) are not supported"),
         action::PSAMPLE => (
@@ -43,11 +33,6 @@ pub(super) fn tunnel(attr: &Attr<'_>) -> Error {
 /// The error of SET with a service header.
 pub(super) fn nsh(shape: Shape, attr: &Attr<'_>) -> Error {
     unsupported(ensure(shape.eth_type == ETH_NSH), attr, "service headers (SET of NSH) are not supported")
-}
-
-/// The error of SET with a connection's mark or labels.
-pub(super) fn connection(attr: &Attr<'_>) -> Error {
-    unsupported(Ok(()), attr, "connection tracking (SET of its mark or labels) is not supported")
 }
 
 fn service_header(attr: &Attr<'_>) -> Result<(), Error> {

@@ -33,7 +33,11 @@ impl Flow {
         ensure(align(key.payload().len().saturating_add(4)) == attr.payload().len())?;
         let is_masked = attr.number() == action::SET_MASKED;
         let new = New::of(&key, is_masked)?;
-        let set = self.field(shape, &key, new)?;
+        let action = match key.number() {
+            // Linux takes this, and drops the packets: mark and labels change by CT alone.
+            key::CT_MARK | key::CT_LABELS => Action::Drop(0),
+            _ => Action::Set(self.field(shape, &key, new)?),
+        };
         if is_masked {
             out.attr(action::SET_MASKED, attr.payload())?;
         } else {
@@ -41,7 +45,7 @@ impl Flow {
             out.attr(key.number(), key.payload())?;
             out.close()?;
         }
-        Ok(Action::Set(set))
+        Ok(action)
     }
 
     /// The header must be there, by all that is known of the packet.
@@ -66,7 +70,6 @@ impl Flow {
             }
             key::TUNNEL if new.mask.is_none() => Err(refuse::tunnel(key)),
             key::NSH => Err(refuse::nsh(shape, key)),
-            key::CT_MARK | key::CT_LABELS => Err(refuse::connection(key)),
             _ => Err(INVALID),
         }
     }

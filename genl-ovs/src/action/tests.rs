@@ -5,7 +5,9 @@ mod odd;
 use super::*;
 use pfnl_datapath::action::{MAX_DEPTH, Masked, Set};
 use pfnl_proto::Writer;
-use pfnl_proto::ovs::{KeyIpv4, KeyIpv6, KeyPorts, check_pkt_len, dec_ttl, key, sample, userspace};
+use pfnl_proto::ovs::{
+    CtAction, KeyIpv4, KeyIpv6, KeyPorts, check_pkt_len, ct, dec_ttl, key, nat, sample, userspace,
+};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -42,8 +44,7 @@ fn refuses(flow: &FlowKey, fill: impl FnOnce(&mut Writer<'_>)) -> Errno {
 }
 
 /// Recorded lists that Linux takes and the datapath can't execute yet.
-const UNSUPPORTED: &[&str] =
-    &["act-ctclear", "048-add-flow-tunset", "054-add-flow-ctclear", "070-add-flow-tunset-v6"];
+const UNSUPPORTED: &[&str] = &["048-add-flow-tunset", "070-add-flow-tunset-v6"];
 
 #[test]
 fn answers_as_linux_did() {
@@ -237,8 +238,11 @@ fn set_needs_the_header() {
     for number in [key::IN_PORT, key::ETHERTYPE, key::ICMP, key::ARP, key::ND, key::DP_HASH, key::RECIRC_ID] {
         assert_eq!(set(&[0; 28], number, &flow(ETH_IPV4, 6)), Err(Errno::EINVAL));
     }
+    // Linux takes these, and drops the packets.
+    assert_eq!(set(&[1; 4], key::CT_MARK, &l3), Ok("[Drop(0)]".into()));
+    assert_eq!(set(&[1; 16], key::CT_LABELS, &l3), Ok("[Drop(0)]".into()));
+    assert_eq!(set(&[1; 5], key::CT_MARK, &l3), Err(Errno::EINVAL));
     // What Linux sets and the datapath does not.
-    assert_eq!(set(&[1; 4], key::CT_MARK, &l3), Err(Errno::EOPNOTSUPP));
     assert_eq!(set(&[], key::TUNNEL, &l3), Err(Errno::EOPNOTSUPP));
     assert_eq!(set(&[], key::NSH, &flow(ETH_NSH, 0)), Err(Errno::EOPNOTSUPP));
     assert_eq!(set(&[], key::NSH, &l3), Err(Errno::EINVAL));
@@ -361,4 +365,53 @@ fn a_list_that_can_not_be_given_back_is_refused() {
     let bytes = [4u8, 0, 5, 0].repeat(65532 / 4);
     assert_eq!(run(&flow(ETH_IPV4, 6), &bytes).unwrap_err().errno, Errno::EMSGSIZE);
     assert_eq!(run(&flow(ETH_IPV4, 6), &bytes[4..]).unwrap().1.len(), 65528);
+}
+
+#[test]
+fn ct_is_given_back_as_linux_puts_it_together() {
+    let ip = flow(ETH_IPV4, 6);
+    let ct = |fill: fn(&mut ct::Put<'_, '_>)| {
+        let bytes = write(|w| _ = action::Put(w).ct(|w| fill(&mut ct::Put(w))));
+        run(&ip, &bytes).map_err(|error| error.errno)
+    };
+    let dumped = |fill: fn(&mut ct::Put<'_, '_>)| write(|w| _ = action::Put(w).ct(|w| fill(&mut ct::Put(w))));
+    let (list, opaque) = ct(|_| {}).unwrap();
+    assert_eq!(
+        list,
+        "[Ct(Ct { zone: 0, commit: false, force: false, mark: None, labels: None, nat: None })]"
+    );
+    assert_eq!(opaque, dumped(|put| _ = put.zone(0)));
+    let (list, opaque) = ct(|put| {
+        let nat = |w: &mut Writer<'_>| {
+            nat::Put(w).proto_max(5).proto_min(5).src().ip_max(&[1, 2, 3, 5]).ip_min(&[1, 2, 3, 4]);
+        };
+        put.nat(nat).eventmask(7).zone(3).mark(&CtAction { value: 1, mask: 3 }).commit().timeout(b"t");
+    })
+    .unwrap();
+    assert!(list.contains("zone: 3, commit: true, force: false, mark: Some(Masked { value: 1, mask: 3 })"));
+    assert!(list.contains("new: Some((Src, Range { addresses: Some(([1, 2, 3, 4, 0,"), "{list}");
+    assert!(list.contains("ports: Some((5, 5)), persistent: false"));
+    let expected = dumped(|put| {
+        put.commit().zone(3).mark(&CtAction { value: 1, mask: 3 }).eventmask(7).timeout(b"t").nat(|w| {
+            nat::Put(w).src().ip_min(&[1, 2, 3, 4]).ip_max(&[1, 2, 3, 5]).proto_min(5);
+        });
+    });
+    assert_eq!(opaque, expected);
+    let wrong: [fn(&mut ct::Put<'_, '_>); 9] = [
+        |put| _ = put.mark(&CtAction { value: 1, mask: 1 }),
+        |put| _ = put.commit().mark(&CtAction { value: 0, mask: 0 }),
+        |put| _ = put.labels(&[1; 32]),
+        |put| _ = put.commit().labels(&[0; 32]),
+        |put| _ = put.commit().helper(b"nohelp"),
+        |put| _ = put.nat(|w| _ = nat::Put(w).src().dst()),
+        |put| _ = put.nat(|w| _ = nat::Put(w).proto_min(1)),
+        |put| _ = put.nat(|w| _ = nat::Put(w).persistent()),
+        |put| _ = put.nat(|w| _ = nat::Put(w).src().ip_min(&[1, 2, 3])),
+    ];
+    for (n, fill) in wrong.into_iter().enumerate() {
+        assert_eq!(ct(fill), Err(Errno::EINVAL), "{n}");
+    }
+    assert_eq!(ct(|put| _ = put.commit().helper(b"ftp")), Err(Errno::EOPNOTSUPP));
+    let bytes = write(|w| _ = action::Put(w).ct(|w| _ = ct::Put(w).commit()));
+    assert_eq!(run(&flow(0x806, 0), &bytes).unwrap_err().errno, Errno::EINVAL);
 }

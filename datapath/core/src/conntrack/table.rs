@@ -350,9 +350,9 @@ impl<P: Platform> Conntrack<P> {
         self.zones.lock().limit(zone)
     }
 
-    /// A zone's own limit, if it has one, and count.
-    pub fn own_zone_limit(&self, zone: u16) -> Option<Limit> {
-        self.zones.lock().own(zone)
+    /// The first zone from `from` on that has a limit of its own, with that and its count.
+    pub fn next_zone_limit(&self, from: u16) -> Option<(u16, Limit)> {
+        self.zones.lock().next_own(from)
     }
 
     /// Everybody's limit; 0 = none.

@@ -34,6 +34,21 @@ impl Zones {
         zone.limit.map(|limit| Limit { limit, count: zone.count })
     }
 
+    /// The first zone from `from` on that has a limit of its own.
+    pub fn next_own(&self, from: u16) -> Option<(u16, Limit)> {
+        // Pages that were never used are passed over as wholes.
+        let mut zone = Some(from);
+        while let Some(n) = zone {
+            if let Some(limit) = self.own(n) {
+                return Some((n, limit));
+            }
+            let is_used = self.pages.get(usize::from(n) / PAGE).is_some_and(|page| !page.is_empty());
+            let last = n | (PAGE as u16 - 1);
+            zone = if is_used { n.checked_add(1) } else { last.checked_add(1) };
+        }
+        None
+    }
+
     /// Its own limit, or everybody's.
     pub fn limit(&self, zone: u16) -> Limit {
         let zone = self.zone(zone);
@@ -104,7 +119,12 @@ mod tests {
         zones.sub(7);
         assert_eq!(zones.limit(7), Limit { limit: 500, count: 1 });
         assert_eq!(zones.own(65535), Some(Limit { limit: 0, count: 1 }));
+        assert_eq!(zones.next_own(0), Some((65535, Limit { limit: 0, count: 1 })));
+        zones.set(300, Some(9)).unwrap();
+        assert_eq!(zones.next_own(300), Some((300, Limit { limit: 9, count: 0 })));
+        assert_eq!(zones.next_own(301).map(|(zone, _)| zone), Some(65535));
         zones.set(65535, None).unwrap();
+        assert_eq!(zones.next_own(301), None);
         assert_eq!(zones.limit(65535), Limit { limit: 500, count: 1 });
         zones.sub(9);
         assert_eq!(zones.limit(9).count, 0);
