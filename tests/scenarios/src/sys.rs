@@ -3,6 +3,12 @@
 //! Lengths that a caller claims may differ from those of its slices where the call's own rules allow it; they are never
 //! above what the slice holds, or they are negative, which every kernel refuses before it touches memory.
 
+#![allow(
+    clippy::unnecessary_cast,
+    clippy::useless_conversion,
+    reason = "types of fields differ between systems"
+)]
+
 use libc::{c_int, c_void, socklen_t};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
