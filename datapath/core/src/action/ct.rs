@@ -16,7 +16,7 @@ mod tests;
 
 use super::frame::Frame;
 use super::{Ct, Masked, nat};
-use crate::conntrack::conn::{CONFIRMED, Conn, DYING, NAT_DONE, SEEN_REPLY};
+use crate::conntrack::conn::{CLASH, CONFIRMED, Conn, DYING, NAT_DONE, SEEN_REPLY};
 use crate::conntrack::tuple::is_error;
 use crate::conntrack::{Conntrack, OPTIONS_MAX, Seen, Segment, Tuple, has_ports};
 use crate::conntrack::{Place, Verdict, nat as choose};
@@ -90,7 +90,26 @@ pub(super) fn track<P: Platform, Pk: Packet>(
         let changed = nat::translate(frame, key, &tracked)?;
         tell(Some(&tracked), key, ct.zone, changed);
     }
-    if ct.commit { commit(table, section, &tracked, key, ct) } else { Ok(()) }
+    if !ct.commit {
+        return Ok(());
+    }
+    match commit(table, section, &tracked, key, ct) {
+        Err(CLASH) => {
+            // Another packet of the same connection was faster.
+            frame.tracked = Some(faster(table, section, &tracked.conn).ok_or(CLASH)?);
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// The connection that took the place of one that is not confirmed yet, if it is as good. TCP's is not: its sender
+/// will try again.
+fn faster<P: Platform>(table: &Conntrack<P>, section: &P::Guard, conn: &Conn<P>) -> Option<Tracked<P>> {
+    let original = conn.original();
+    let (other, Place { is_reply }) = table.find(section, original)?;
+    let same = !is_reply && original.proto != IP_TCP && other.reply() == conn.reply();
+    same.then(|| Tracked { conn: other.clone(), is_reply, is_error: false })
 }
 
 /// CT_CLEAR.

@@ -521,3 +521,63 @@ fn hosts_behind_one_address_get_ports_of_their_own() {
     assert_eq!(key.ct_state, TRACKED | NEW | SRC_NAT);
     verify(&out.take_one());
 }
+
+#[test]
+fn a_packet_in_pieces_is_tracked_as_a_whole_one() {
+    for (v6, proto) in [(false, 6), (true, 6), (false, 17), (true, 17), (false, 132), (false, 1), (true, 58)]
+    {
+        let (whole, [_, whole_out, _]) = datapath();
+        let (pieces, [_, pieces_out, _]) = datapath_of::<Chain>();
+        let spec = Spec { payload: Vec::from([1; 700]), ..spec(v6, proto) };
+        let mut frame = if matches!(proto, 1 | 58) { echo(&spec, false) } else { spec.bytes() };
+        if proto == 6 {
+            patch(&spec, &mut frame, 12, &[0x50, 2]);
+        }
+        let there = actions([act(nat(End::Src, [7; 16], [7; 16], Some((9, 9)))), Action::Output(2)]);
+        let back = actions([act(follow()), Action::Output(2)]);
+        let mut sent = Vec::new();
+        for list in [&there, &back] {
+            let metadata = || FlowKey { in_port: 1, mac_proto: 1, ..FlowKey::ZERO };
+            let (mut a, mut b) = (metadata(), metadata());
+            whole.execute(packet(&frame), &mut a, list).unwrap();
+            pieces.execute(Chain::from_bytes(&frame).unwrap(), &mut b, list).unwrap();
+            assert_eq!(a, b, "{proto}");
+            sent = whole_out.take_one();
+            assert_eq!(pieces_out.take_one(), sent, "{proto}");
+            verify(&sent);
+            // Then an error about what was sent.
+            frame = icmp_error(&sent, v6, ROUTER);
+        }
+        let key = key_of(&packet(&sent));
+        assert_eq!((key.ipv6_dst == spec.src, key.ipv4_dst[..] == spec.src[..4]), (v6, !v6));
+    }
+}
+
+#[test]
+fn packets_that_begin_a_connection_at_once_all_pass() {
+    const THREADS: usize = 3;
+    const FLOWS: u16 = 1000;
+    let (dp, [_, out, _]) = datapath();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for n in 0..FLOWS {
+                    let udp = Spec { ports: (n, 1), ..spec(false, 17) };
+                    run(&dp, udp.packet(), [act(ct()), act(commit()), Action::Output(2)]);
+                }
+            });
+        }
+        // Meanwhile somebody walks and sweeps.
+        scope.spawn(|| {
+            for _ in 0..200 {
+                let mut cursor = Default::default();
+                while dp.conntrack().next(&mut cursor).is_some() {}
+                dp.conntrack().sweep(64);
+            }
+        });
+    });
+    assert_eq!(out.take().len(), THREADS * usize::from(FLOWS));
+    assert_eq!(dp.conntrack().count(), FLOWS.into());
+    assert_eq!(dp.conntrack().flush(|_| true), FLOWS.into());
+    assert_eq!((dp.conntrack().count(), dp.conntrack().zone_limit(5).count), (0, 0));
+}
