@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define	PFNL_AF		39
+/* Our own family; a program's argument may name another (AF_NETLINK, 38). */
+static int family = 39;
+#define	PFNL_AF		family
 #define	GENERIC		16
 #define	SOL_NL		270
 #define	GENL_CTRL	16

@@ -5,8 +5,10 @@ used() { vmstat -m | awk '$1 == "pfnl" { print $2 }'; }
 echo "-- load, and the socket family"
 kldload /extra/pfnl.ko || fail "kldload"
 kldload /extra/pfnl.ko 2>/dev/null && fail "loaded twice"
-empty=$(used)
 ./sockets || fail "sockets"
+# Tables have got their memory by now, and keep it.
+empty=$(used)
+./sockets >/dev/null || fail "sockets, the second time"
 [ "$(sysctl -n net.pfnl.sockets)" = 0 ] || fail "sockets are left"
 [ "$(sysctl -n net.pfnl.datagrams)" = 0 ] || fail "datagrams are left"
 [ "$(used)" = "$empty" ] || fail "memory is left: $(used) allocations, $empty before"
@@ -20,9 +22,24 @@ echo "-- requests by the thousand, and trouble"
 [ "$(sysctl -n net.pfnl.sockets)" = 0 ] || fail "sockets are left"
 [ "$(used)" = "$empty" ] || fail "memory is left: $(used) allocations, $empty before"
 
+echo "-- no memory: each second, third, seventh … allocation fails"
+for every in 2 3 7 50; do
+	sysctl net.pfnl.fail_every=$every >/dev/null || fail "sysctl"
+	./trouble >/dev/null
+	sysctl net.pfnl.fail_every=0 >/dev/null
+	./sockets >/dev/null || fail "sockets, after every ${every}th allocation failed"
+done
+echo "$(sysctl -n net.pfnl.nomem) datagrams were lost for want of memory"
+[ "$(sysctl -n net.pfnl.datagrams)" = 0 ] || fail "datagrams are left"
+[ "$(used)" -le $((empty + 4)) ] || fail "memory is left: $(used) allocations, $empty before"
+
 echo "-- refused while a socket is open"
 ./hold & holder=$!
-sleep 1
+for second in 1 2 3 4 5 6 7 8 9 10; do
+	[ "$(sysctl -n net.pfnl.sockets)" = 1 ] && break
+	sleep 1
+done
+[ "$(sysctl -n net.pfnl.sockets)" = 1 ] || fail "no socket is held"
 kldunload pfnl 2>/dev/null && fail "unloaded under an open socket"
 kill $holder; wait $holder 2>/dev/null
 
@@ -46,6 +63,21 @@ while [ $n -lt $CYCLES ]; do
 	kldunload pfnl || fail "kldunload, cycle $n"
 	n=$((n + 1))
 done
+
+echo "-- AF_NETLINK taken over"
+kenv net.pfnl.takeover=1 >/dev/null
+kldload /extra/pfnl.ko || fail "kldload with takeover"
+./sockets 38 || fail "sockets of AF_NETLINK"
+./sockets >/dev/null || fail "sockets of our own family, with takeover"
+ifconfig epair create >/dev/null || ifconfig tap create >/dev/null || fail "ifconfig create"
+ifconfig lo0 inet 127.0.0.9/32 alias || fail "ifconfig alias"
+ifconfig lo0 | grep -q 127.0.0.9 || fail "ifconfig, with takeover"
+route -n get 127.0.0.1 >/dev/null || fail "route, with takeover"
+netstat -rn | grep -q lo0 || fail "netstat, with takeover"
+kldunload pfnl || fail "kldunload with takeover"
+ifconfig lo0 | grep -q 127.0.0.9 || fail "ifconfig, after takeover"
+genl list >/dev/null || fail "the native generic netlink, after takeover"
+
 dmesg | grep -iE "leak|lock order|panic|WITNESS: |memory modified" && fail "the kernel complains"
 echo "-- all of it passed"
 exit 0

@@ -11,11 +11,18 @@ static MALLOC_DEFINE(M_PFNL, "pfnl", "pfnl: netlink sockets");
 
 /* ---- services for Rust ---- */
 
+/* For tests: every how manyth allocation fails, 0 = none. */
+static u_int pfnl_fail_every;
+static volatile u_int pfnl_allocations;
+
 void *
 pfnl_malloc(size_t size, size_t align, int zero)
 {
 	int flags = M_NOWAIT | (zero ? M_ZERO : 0);
+	u_int every = pfnl_fail_every;
 
+	if (__predict_false(every != 0) && atomic_fetchadd_int(&pfnl_allocations, 1) % every == 0)
+		return (NULL);
 	return (align <= 16 ? malloc(size, M_PFNL, flags) : malloc_aligned(size, align, M_PFNL, flags));
 }
 
@@ -173,6 +180,12 @@ pfnl_set_buffer(struct socket *so, bool receive, u_int size)
 	SOCKBUF_UNLOCK(sb);
 }
 
+sa_family_t
+pfnl_family_of(struct socket *so)
+{
+	return (so->so_proto->pr_domain->dom_family);
+}
+
 void
 pfnl_flush(struct socket *so)
 {
@@ -187,13 +200,13 @@ pfnl_pause(void)
 	return (error == EWOULDBLOCK ? 0 : error);
 }
 
-/* ---- the domain ---- */
+/* ---- the domains ---- */
 
-#define	PFNL_PROTOSW(type) {							\
+#define	PFNL_PROTOSW(type, protocol, attach) {					\
 	.pr_type = (type),							\
-	.pr_protocol = PFNL_PROTOCOL,						\
+	.pr_protocol = (protocol),						\
 	.pr_flags = PR_ATOMIC | PR_ADDR,					\
-	.pr_attach = pfnl_attach,						\
+	.pr_attach = (attach),							\
 	.pr_detach = pfnl_detach,						\
 	.pr_close = pfnl_close,							\
 	.pr_abort = pfnl_abort,							\
@@ -207,8 +220,8 @@ pfnl_pause(void)
 	.pr_ctloutput = pfnl_ctloutput,						\
 	.pr_setsbopt = pfnl_setsbopt,						\
 }
-static struct protosw pfnl_raw = PFNL_PROTOSW(SOCK_RAW);
-static struct protosw pfnl_dgram = PFNL_PROTOSW(SOCK_DGRAM);
+static struct protosw pfnl_raw = PFNL_PROTOSW(SOCK_RAW, PFNL_PROTOCOL, pfnl_attach);
+static struct protosw pfnl_dgram = PFNL_PROTOSW(SOCK_DGRAM, PFNL_PROTOCOL, pfnl_attach);
 
 static struct domain pfnl_domain = {
 	.dom_family = PFNL_AF,
@@ -217,6 +230,67 @@ static struct domain pfnl_domain = {
 	.dom_nprotosw = 2,
 	.dom_protosw = { &pfnl_raw, &pfnl_dgram },
 };
+
+/*
+ * net.pfnl.takeover: AF_NETLINK too. The native domain steps aside; sockets of its other protocols become its own when
+ * they are attached, and know nothing of us from then on.
+ */
+static int pfnl_takeover;
+static struct domain *pfnl_native;
+
+static int
+pfnl_netlink_attach(struct socket *so, int protocol, struct thread *td)
+{
+	if (protocol == PFNL_PROTOCOL)
+		return (pfnl_attach(so, protocol, td));
+	for (u_int i = 0; i < pfnl_native->dom_nprotosw; i++) {
+		struct protosw *native = pfnl_native->dom_protosw[i];
+
+		if (native != NULL && native->pr_type == so->so_type) {
+			so->so_proto = native;
+			return (native->pr_attach(so, protocol, td));
+		}
+	}
+	return (EPROTONOSUPPORT);
+}
+
+static struct protosw pfnl_netlink_raw = PFNL_PROTOSW(SOCK_RAW, 0, pfnl_netlink_attach);
+static struct protosw pfnl_netlink_dgram = PFNL_PROTOSW(SOCK_DGRAM, 0, pfnl_netlink_attach);
+
+static struct domain pfnl_netlink_domain = {
+	.dom_family = PF_NETLINK,
+	.dom_name = "pfnl netlink",
+	.dom_flags = DOMF_UNLOADABLE,
+	.dom_nprotosw = 2,
+	.dom_protosw = { &pfnl_netlink_raw, &pfnl_netlink_dgram },
+};
+
+static void
+pfnl_domains_add(void)
+{
+	domain_add(&pfnl_domain);
+	if (!pfnl_takeover)
+		return;
+	pfnl_native = pffinddomain(PF_NETLINK);
+	if (pfnl_native == NULL || (pfnl_native->dom_flags & DOMF_UNLOADABLE) == 0) {
+		printf("pfnl: AF_NETLINK cannot be taken over: the native domain does not step aside\n");
+		pfnl_native = NULL;
+		return;
+	}
+	domain_remove(pfnl_native);
+	domain_add(&pfnl_netlink_domain);
+}
+
+static void
+pfnl_domains_remove(void)
+{
+	if (pfnl_native != NULL) {
+		domain_remove(&pfnl_netlink_domain);
+		domain_add(pfnl_native);
+		pfnl_native = NULL;
+	}
+	domain_remove(&pfnl_domain);
+}
 
 /* ---- one state per vnet ---- */
 
@@ -247,13 +321,17 @@ VNET_SYSUNINIT(pfnl_state, SI_SUB_PROTO_DOMAIN, SI_ORDER_FIRST, vnet_pfnl_uninit
 
 /* ---- sysctls ---- */
 
-static const u_int pfnl_family = PFNL_AF;
+static u_int pfnl_family = PFNL_AF;
 
 SYSCTL_NODE(_net, OID_AUTO, pfnl, CTLFLAG_RW | CTLFLAG_MPSAFE, 0, "Linux's netlink sockets");
-SYSCTL_UINT(_net_pfnl, OID_AUTO, family, CTLFLAG_RD, __DECONST(u_int *, &pfnl_family), 0,
+SYSCTL_UINT(_net_pfnl, OID_AUTO, family, CTLFLAG_RD, &pfnl_family, 0,
     "Address family of pfnl's sockets");
+SYSCTL_INT(_net_pfnl, OID_AUTO, takeover, CTLFLAG_RDTUN, &pfnl_takeover, 0,
+    "Serve AF_NETLINK's NETLINK_GENERIC as well (set before loading)");
 SYSCTL_UINT(_net_pfnl, OID_AUTO, sockets, CTLFLAG_RD, &pfnl_sockets, 0, "Open sockets");
 SYSCTL_UINT(_net_pfnl, OID_AUTO, datagrams, CTLFLAG_RD, &pfnl_datagrams, 0, "Datagrams in receive buffers");
+SYSCTL_UINT(_net_pfnl, OID_AUTO, fail_every, CTLFLAG_RW, &pfnl_fail_every, 0,
+    "For tests: every how manyth allocation fails, 0 = none");
 SYSCTL_UINT(_net_pfnl, OID_AUTO, nomem, CTLFLAG_RD, &pfnl_nomem, 0, "Datagrams lost for want of memory");
 
 /* ---- the module ---- */
@@ -265,7 +343,7 @@ pfnl_modevent(module_t module __unused, int event, void *arg __unused)
 	case MOD_LOAD:
 		if (*pfnl_vnet_slot() == NULL)
 			return (ENOMEM);
-		domain_add(&pfnl_domain);
+		pfnl_domains_add();
 		return (0);
 	case MOD_QUIESCE:
 		if (!pfnl_stop())
@@ -275,7 +353,7 @@ pfnl_modevent(module_t module __unused, int event, void *arg __unused)
 	case MOD_UNLOAD:
 		if (!pfnl_stop())
 			return (EBUSY);
-		domain_remove(&pfnl_domain);
+		pfnl_domains_remove();
 		/* A socket(2) that had found the domain a moment ago has been refused when this is over. */
 		pause("pfnlun", hz > 10 ? hz / 10 : 1);
 		NET_EPOCH_DRAIN_CALLBACKS();

@@ -64,6 +64,8 @@ int	 pfnl_take_error(struct socket *);
 int	 pfnl_buffers(struct socket *);
 void	 pfnl_set_buffer(struct socket *, bool receive, u_int size);
 void	 pfnl_flush(struct socket *);
+/* The family a socket was opened with: PFNL_AF, or AF_NETLINK when that is taken over. */
+sa_family_t pfnl_family_of(struct socket *);
 int	 pfnl_pause(void);
 /* What pfnl_append() was given for its mbuf. */
 void	*pfnl_context(struct mbuf *);

@@ -11,10 +11,11 @@ use pfnl_sock::Credentials;
 /// A thread's.
 ///
 /// # Safety
-/// `thread` is the current thread.
+/// `thread` is the current thread, or null, which means it too.
 pub unsafe fn of(thread: *mut sys::thread) -> Credentials {
     // SAFETY: the caller's; a thread's credentials do not go while it runs in the kernel.
     unsafe {
+        let thread = if thread.is_null() { sys::pfnl_curthread() } else { thread };
         let cred = (*thread).td_ucred;
         let may = |privilege: u32| sys::priv_check_cred(cred, privilege as c_int) == 0;
         Credentials {

@@ -28,6 +28,8 @@ pub struct Link {
     pub pktinfo: AtomicBool,
     /// The program's error numbers are Linux's.
     linux: bool,
+    /// The address family it was opened with.
+    pub family: u8,
 }
 
 struct Ends {
@@ -40,12 +42,13 @@ unsafe impl Send for Ends {}
 
 impl Link {
     /// A link without ends yet.
-    pub fn try_new(linux: bool) -> Result<Shared<Link>> {
+    pub fn try_new(linux: bool, family: u8) -> Result<Shared<Link>> {
         Shared::try_new(Link {
             ends: Mtx::try_new(c"pfnl delivery", None)?,
             read: AtomicUsize::new(0),
             pktinfo: AtomicBool::new(false),
             linux,
+            family,
         })
     }
 
@@ -109,7 +112,7 @@ fn append(link: &Shared<Link>, kernel: NonNull<sys::socket>, block: Block) -> Re
     count::DATAGRAMS.fetch_add(1, Ordering::SeqCst);
     let datagram = Datagram { _bytes: bytes, charge, link: link.clone() };
     let context = Box::into_raw(try_box(datagram).inspect_err(|_| lose())?);
-    let from = address::show(from);
+    let from = address::show(from, link.family);
     // Relaxed: an option that takes effect about now.
     let pktinfo = link.pktinfo.load(Ordering::Relaxed).then(|| group.to_ne_bytes());
     let control = pktinfo.as_ref().map_or(null(), |group| group.as_ptr().cast());

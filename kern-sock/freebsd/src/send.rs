@@ -46,16 +46,17 @@ unsafe fn send(
     }
     // SAFETY: the caller's.
     let (pcb, to, sender) = unsafe {
-        let to = if addr.is_null() { None } else { address::read(addr).map_err(fail)? };
-        (pcb(so), to, credentials::of(td))
+        let pcb = pcb(so);
+        let to = if addr.is_null() { None } else { address::read(addr, pcb.link.family).map_err(fail)? };
+        (pcb, to, credentials::of(td))
     };
     // SAFETY: the caller's.
-    let bytes = unsafe { gather(pcb, uio, top)? };
+    let (bytes, may_wait) = unsafe { (gather(pcb, uio, top)?, may_wait(so, flags)) };
     loop {
         match pcb.socket.send(to, &bytes, &sender) {
             Ok(()) => return Ok(()),
             // Another user's queue is full: who may wait, waits.
-            Err(Errno::EAGAIN) if unsafe { may_wait(so, flags) } => {
+            Err(Errno::EAGAIN) if may_wait => {
                 // SAFETY: sleeps a moment in the thread that sends; no lock is held.
                 check(unsafe { sys::pfnl_pause() })?;
             }

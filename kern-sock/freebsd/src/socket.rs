@@ -39,12 +39,13 @@ unsafe extern "C" fn pfnl_attach(so: *mut sys::socket, protocol: c_int, td: *mut
 /// As pr_attach: `so` is new, `td` is the current thread, curvnet is set.
 unsafe fn attach(so: *mut sys::socket, protocol: c_int, td: *mut sys::thread) -> Result<()> {
     // SAFETY: the caller's.
-    let (opener, kind, linux) = unsafe { (credentials::of(td), (*so).so_type, sys::pfnl_is_linux(td)) };
+    let (opener, kind, linux, family) =
+        unsafe { (credentials::of(td), (*so).so_type, sys::pfnl_is_linux(td), sys::pfnl_family_of(so)) };
     let kind = if u32::from(kind.cast_unsigned()) == sys::SOCK_RAW { SockType::Raw } else { SockType::Dgram };
     // socket(…, 0) is answered by the first protocol there is, which is generic netlink.
     let protocol = if protocol == 0 { sys::PFNL_PROTOCOL as c_int } else { protocol };
     let domain = vnet::domain()?;
-    let link = Link::try_new(linux)?;
+    let link = Link::try_new(linux, family)?;
     let delivery = try_box(Handle(link.clone()))?;
     let socket = Domain::open(&domain, kind, protocol, opener, delivery)?;
     let prepared = || {
@@ -102,9 +103,10 @@ unsafe extern "C" fn pfnl_bind(
 ) -> c_int {
     // SAFETY: as pr_bind is called.
     unsafe {
-        code(address::read(addr).and_then(|addr| {
+        let pcb = pcb(so);
+        code(address::read(addr, pcb.link.family).and_then(|addr| {
             let addr = addr.ok_or(Errno::EINVAL)?;
-            pcb(so).socket.bind(addr, &credentials::of(td))
+            pcb.socket.bind(addr, &credentials::of(td))
         }))
     }
 }
@@ -116,7 +118,11 @@ unsafe extern "C" fn pfnl_connect(
     td: *mut sys::thread,
 ) -> c_int {
     // SAFETY: as pr_connect is called.
-    unsafe { code(address::read(addr).and_then(|addr| pcb(so).socket.connect(addr, &credentials::of(td)))) }
+    unsafe {
+        let pcb = pcb(so);
+        let addr = address::read(addr, pcb.link.family);
+        code(addr.and_then(|addr| pcb.socket.connect(addr, &credentials::of(td))))
+    }
 }
 
 /// connect(2) begins with this on a socket that is connected, and ours always are. There is nothing to do: what
@@ -129,20 +135,21 @@ unsafe extern "C" fn pfnl_disconnect(_: *mut sys::socket) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pfnl_sockaddr(so: *mut sys::socket, out: *mut sys::sockaddr) -> c_int {
     // SAFETY: as pr_sockaddr is called.
-    unsafe { show(pcb(so).socket.name(), out) }
+    unsafe { show(pcb(so), Socket::name, out) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pfnl_peeraddr(so: *mut sys::socket, out: *mut sys::sockaddr) -> c_int {
     // SAFETY: as pr_peeraddr is called.
-    unsafe { show(pcb(so).socket.peer(), out) }
+    unsafe { show(pcb(so), Socket::peer, out) }
 }
 
 /// # Safety
 /// `out` has room for a `struct sockaddr_storage`.
-unsafe fn show(addr: SockAddr, out: *mut sys::sockaddr) -> c_int {
+unsafe fn show(pcb: &Pcb, which: fn(&Socket<Kernel>) -> SockAddr, out: *mut sys::sockaddr) -> c_int {
+    let addr = address::show(which(&pcb.socket), pcb.link.family);
     // SAFETY: the caller's.
-    unsafe { out.cast::<sys::sockaddr_nl>().write_unaligned(address::show(addr)) };
+    unsafe { out.cast::<sys::sockaddr_nl>().write_unaligned(addr) };
     0
 }
 

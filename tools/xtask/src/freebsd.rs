@@ -68,7 +68,8 @@ fn image(work: &Path, root: &Path, module: &Path, cc: &Path) -> Result<PathBuf> 
         let path = entry?.path();
         let name = path.file_name().context("a file without a name")?;
         if path.extension().is_some_and(|extension| extension == "c") {
-            sh::read(Command::new(cc).arg("-o").arg(extra.join(name).with_extension("")).arg(&path))?;
+            let program = extra.join(name).with_extension("");
+            sh::read(Command::new(cc).arg("-o").arg(program).arg(&path).arg("-lpthread"))?;
         } else {
             fs::copy(&path, extra.join(name))?;
         }

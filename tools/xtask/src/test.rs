@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, in sections, with one summary.
 
 use crate::packages::{self, Part};
-use crate::{kernel_bound, licences, sh};
+use crate::{kernel_bound, kmod, licences, sh};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::fs;
@@ -22,6 +22,8 @@ pub enum Section {
     Unit,
     /// The no_std cores, built and measured for a kernel
     KernelBound,
+    /// The FreeBSD module, built and checked
+    Kmod,
     /// Real clients in a sandbox
     Clients,
 }
@@ -81,6 +83,7 @@ impl Section {
             Section::Licences => "Licences of the dependencies",
             Section::Unit => "Tests beside the code",
             Section::KernelBound => "The cores, as a kernel takes them",
+            Section::Kmod => "pfnl.ko, as a FreeBSD kernel loads it",
             Section::Clients => "Real clients",
         }
     }
@@ -93,6 +96,7 @@ impl Section {
             // The host's own tests make namespaces and send pings.
             Section::Unit | Section::Clients => Some(Part::Clients),
             Section::KernelBound => Some(Part::KernelBound),
+            Section::Kmod => Some(Part::Kmod),
         }
     }
 
@@ -102,6 +106,7 @@ impl Section {
             Section::Clippy => counts.one(clippy()),
             Section::Licences => counts.one(licences::run().map(|said| println!("{said}"))),
             Section::KernelBound => counts.one(kernel_bound::run(true)),
+            Section::Kmod => counts.one(kmod::run(&kmod::Options::default()).map(drop)),
             Section::Unit => unit(counts),
             Section::Clients => clients(names, counts),
         }
@@ -136,7 +141,11 @@ impl Counts {
 
 fn fmt() -> Result<()> {
     sh::run(sh::cargo()?.args(["fmt", "--all", "--check"]))?;
-    sh::run(sh::cargo()?.args(["fmt", "--check", "--manifest-path", "tests/kernel-bound/Cargo.toml"]))
+    for outside in ["tests/kernel-bound", "kern-sock/freebsd", "kern-sock/freebsd/kernel"] {
+        let manifest = format!("{outside}/Cargo.toml");
+        sh::run(sh::cargo()?.args(["fmt", "--check", "--manifest-path", &manifest]))?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result<()> {
