@@ -110,10 +110,11 @@ fn error<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey, t
     let before = before.get_mut(..len).ok_or(Errno::EINVAL)?;
     let after = after.get_mut(..len).ok_or(Errno::EINVAL)?;
     frame.packet.copy_out(start, before)?;
-    after.copy_from_slice(before);
+    after.iter_mut().zip(before.iter()).for_each(|(to, from)| *to = *from);
     rewrite(after, found.l4.saturating_sub(start), &found.tuple, &new)?;
     let head = frame.packet.head_mut(start.saturating_add(len))?;
-    head.get_mut(start..).ok_or(Errno::EINVAL)?.copy_from_slice(after);
+    let place = head.get_mut(start..).ok_or(Errno::EINVAL)?;
+    place.iter_mut().zip(after.iter()).for_each(|(to, from)| *to = *from);
     content(frame, l4, before, after)
 }
 
