@@ -192,6 +192,19 @@ mod tests {
         }
     }
 
+    /// As SO_MEMINFO of Linux 6.18 shows them.
+    #[test]
+    fn charges_are_linuxs() {
+        let expected =
+            [(1, 832), (256, 832), (257, 1280), (704, 1280), (705, 2304), (1728, 2304), (1729, 4352)];
+        for (len, charged) in expected {
+            assert_eq!((charge(len), charge_unicast(len)), (charged, charged), "{len}");
+        }
+        for (len, charged, alone) in [(3777, 8448, 4416), (7873, 16_640, 8512), (200_000, 262_400, 200_576)] {
+            assert_eq!((charge(len), charge_unicast(len)), (charged, alone), "{len}");
+        }
+    }
+
     #[test]
     fn overflow_reports_once_and_lasts_until_the_queue_is_empty() {
         let mut queue = Queue::new(2304);
