@@ -22,6 +22,14 @@ echo "-- requests by the thousand, and trouble"
 [ "$(sysctl -n net.pfnl.sockets)" = 0 ] || fail "sockets are left"
 [ "$(used)" = "$empty" ] || fail "memory is left: $(used) allocations, $empty before"
 
+echo "-- limits"
+sysctl net.pfnl.rcvbuf_max=1048576 >/dev/null || fail "sysctl rcvbuf_max"
+[ "$(sysctl -n net.pfnl.rcvbuf_max)" = 1048576 ] || fail "rcvbuf_max"
+./limits 1048576 || fail "limits"
+sysctl net.pfnl.rcvbuf_max=1 >/dev/null 2>&1 && fail "rcvbuf_max of 1"
+sysctl net.pfnl.rcvbuf_max=212992 >/dev/null
+./limits 212992 || fail "limits, as they were"
+
 echo "-- no memory: each second, third, seventh … allocation fails"
 for every in 2 3 7 50; do
 	sysctl net.pfnl.fail_every=$every >/dev/null || fail "sysctl"

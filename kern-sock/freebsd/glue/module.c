@@ -334,6 +334,23 @@ SYSCTL_UINT(_net_pfnl, OID_AUTO, fail_every, CTLFLAG_RW, &pfnl_fail_every, 0,
     "For tests: every how manyth allocation fails, 0 = none");
 SYSCTL_UINT(_net_pfnl, OID_AUTO, nomem, CTLFLAG_RD, &pfnl_nomem, 0, "Datagrams lost for want of memory");
 
+static int
+pfnl_sysctl_limit(SYSCTL_HANDLER_ARGS)
+{
+	u_int bytes = pfnl_limit(arg2);
+	int error = sysctl_handle_int(oidp, &bytes, 0, req);
+
+	return (error != 0 || req->newptr == NULL ? error : pfnl_set_limit(arg2, bytes));
+}
+
+#define	PFNL_SYSCTL_LIMIT(name, which, text)					\
+	SYSCTL_PROC(_net_pfnl, OID_AUTO, name, CTLTYPE_UINT | CTLFLAG_RW | CTLFLAG_VNET | CTLFLAG_MPSAFE,	\
+	    NULL, (which), pfnl_sysctl_limit, "IU", text)
+PFNL_SYSCTL_LIMIT(rcvbuf_default, PFNL_LIMIT_RECEIVE_DEFAULT, "Receive buffer of a new socket");
+PFNL_SYSCTL_LIMIT(rcvbuf_max, PFNL_LIMIT_RECEIVE_MAX, "The most that SO_RCVBUF may ask for");
+PFNL_SYSCTL_LIMIT(sndbuf_default, PFNL_LIMIT_SEND_DEFAULT, "Send buffer of a new socket");
+PFNL_SYSCTL_LIMIT(sndbuf_max, PFNL_LIMIT_SEND_MAX, "The most that SO_SNDBUF may ask for");
+
 /* ---- the module ---- */
 
 static int

@@ -88,6 +88,13 @@ pr_setsbopt_t	pfnl_setsbopt;
 /* 0, or an errno: the vnet then has no sockets of ours. */
 int	 pfnl_vnet_init(void);
 void	 pfnl_vnet_uninit(void);
+/* The current vnet's buffer sizes: which of PFNL_LIMIT_*; setting gives 0 or an errno. */
+#define	PFNL_LIMIT_RECEIVE_DEFAULT	0
+#define	PFNL_LIMIT_RECEIVE_MAX		1
+#define	PFNL_LIMIT_SEND_DEFAULT		2
+#define	PFNL_LIMIT_SEND_MAX		3
+u_int	 pfnl_limit(u_int which);
+int	 pfnl_set_limit(u_int which, u_int bytes);
 /* Whether unloading may begin (then no socket opens any more); pfnl_resume() takes that back. */
 bool	 pfnl_stop(void);
 void	 pfnl_resume(void);

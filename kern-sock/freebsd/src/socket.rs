@@ -56,6 +56,12 @@ unsafe fn attach(so: *mut sys::socket, protocol: c_int, td: *mut sys::thread) ->
         }
     };
     let pcb = prepared().inspect_err(|_| socket.close())?;
+    // What the kernel shows as the buffers' sizes.
+    let limits = domain.limits();
+    for (receive, size) in [(true, limits.receive_default), (false, limits.send_default)] {
+        // SAFETY: the socket is new.
+        unsafe { sys::pfnl_set_buffer(so, receive, u32::try_from(size).unwrap_or(u32::MAX)) };
+    }
     // SAFETY: the socket is new; nobody else looks at it yet.
     unsafe { (*so).so_pcb = Box::into_raw(pcb).cast::<c_void>() };
     if let Some(so) = NonNull::new(so) {

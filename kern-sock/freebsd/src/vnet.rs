@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::ffi::c_int;
 use pfnl_kernel::{Kernel, sys};
 use pfnl_platform::{Errno, Result, Shared, try_box};
-use pfnl_sock::Domain;
+use pfnl_sock::{Domain, Limits};
 
 type State = Shared<Domain<Kernel>>;
 
@@ -13,6 +13,36 @@ pub fn domain() -> Result<State> {
     // SAFETY: called where curvnet is set; the slot holds null or what `pfnl_vnet_init` put there.
     let state = unsafe { (*sys::pfnl_vnet_slot()).cast::<State>().as_ref() };
     state.cloned().ok_or(Errno::EAFNOSUPPORT)
+}
+
+/// A limit of the current vnet, 0 without one.
+#[unsafe(no_mangle)]
+extern "C" fn pfnl_limit(which: u32) -> u32 {
+    domain().map_or(0, |domain| u32::try_from(*limit(&mut domain.limits(), which)).unwrap_or(u32::MAX))
+}
+
+/// Sets it, for sockets that are opened and options that are set from now on.
+#[unsafe(no_mangle)]
+extern "C" fn pfnl_set_limit(which: u32, bytes: u32) -> c_int {
+    /// What Linux doubles must still be an int.
+    const MOST: u32 = 1 << 29;
+    if !(4096..=MOST).contains(&bytes) {
+        return Errno::EINVAL.freebsd();
+    }
+    crate::code(domain().map(|domain| {
+        let mut limits = domain.limits();
+        *limit(&mut limits, which) = bytes as usize;
+        domain.set_limits(limits);
+    }))
+}
+
+fn limit(limits: &mut Limits, which: u32) -> &mut usize {
+    match which {
+        sys::PFNL_LIMIT_RECEIVE_DEFAULT => &mut limits.receive_default,
+        sys::PFNL_LIMIT_RECEIVE_MAX => &mut limits.receive_max,
+        sys::PFNL_LIMIT_SEND_DEFAULT => &mut limits.send_default,
+        _ => &mut limits.send_max,
+    }
 }
 
 /// A vnet begins; curvnet is it.
