@@ -22,9 +22,16 @@ const PERMISSIVE: &[&str] = &[
 
 /// Fails on a dependency that has no permissive choice; tells how many were looked at.
 pub fn run() -> Result<String> {
-    let metadata = sh::read(sh::cargo()?.args(["metadata", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
+    let mut packages = Vec::new();
+    // The FreeBSD module is a workspace of its own; cargo-metadata reads its manifest, and builds nothing.
+    for manifest in ["Cargo.toml", "kern-sock/freebsd/Cargo.toml"] {
+        let mut cargo = sh::cargo()?;
+        cargo.args(["metadata", "--format-version", "1", "--manifest-path", manifest]);
+        let metadata: Value = serde_json::from_str(&sh::read(&mut cargo)?)?;
+        packages.extend(
+            metadata["packages"].as_array().context("cargo metadata without packages")?.iter().cloned(),
+        );
+    }
     let bad: Vec<String> = packages
         .iter()
         .filter(|package| !package["license"].as_str().is_some_and(permissive))
