@@ -1,6 +1,7 @@
 //! pfnl's chores. `cargo xtask demo` and `cargo xtask test` are the two commands of the README; `.ci/run` calls
 //! the second and nothing else, so that a laptop and CI do the same.
 
+mod conformance;
 mod demo;
 mod freebsd;
 mod kernel_bound;
@@ -45,6 +46,14 @@ enum Chore {
     Kmod(kmod::Options),
     /// Runs the tests that need a FreeBSD kernel, in QEMU
     Freebsd(freebsd::Options),
+    /// Counts what is equal to Linux: socket scenarios, requests, OVS's text, constants
+    Conformance,
+    /// Asks a Linux kernel in QEMU and pfnl the same and compares (run, record, replay …)
+    Oracle {
+        /// For pfnl-oracle; `run` if there are none
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Installs what the other chores need, and does nothing else
     Setup,
 }
@@ -57,6 +66,8 @@ fn main() -> ExitCode {
         Chore::KernelBound { self_test } => kernel_bound::run(self_test),
         Chore::Kmod(options) => kmod::run(&options).map(drop),
         Chore::Freebsd(options) => freebsd::run(&options),
+        Chore::Conformance => conformance::run(),
+        Chore::Oracle { arguments } => conformance::oracle(&arguments),
         Chore::Setup => {
             packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Kmod, Part::Lint])
         }

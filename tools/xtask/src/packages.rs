@@ -21,6 +21,8 @@ pub enum Part {
     Kmod,
     /// `cargo xtask freebsd`.
     Freebsd,
+    /// `cargo xtask oracle`.
+    Oracle,
     /// fmt and clippy.
     Lint,
 }
@@ -47,6 +49,7 @@ const BOTH: &[Part] = &[Part::Demo, Part::Clients];
 const KERNEL: &[Part] = &[Part::KernelBound, Part::Kmod];
 const KMOD: &[Part] = &[Part::Kmod];
 const FREEBSD: &[Part] = &[Part::Freebsd];
+const QEMU: &[Part] = &[Part::Freebsd, Part::Oracle];
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
@@ -61,6 +64,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: CLIENTS, why: "what arrives at a peer" },
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
     Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: CLIENTS, why: "pyroute2 in target/venv: a client" },
+    Package { name: "linux-libc-dev",     probe: Probe::File("/usr/include/linux/openvswitch.h"), parts: CLIENTS, why: "Linux's own numbers, to compare ours with" },
+    Package { name: "openvswitch-source", probe: Probe::File("/usr/src/openvswitch/openvswitch.tar.gz"), parts: CLIENTS, why: "OVS's own tests of its flow text" },
     Package { name: "rustc-web",          probe: Probe::RustSince("/usr/bin/rustc", 95), parts: KERNEL, why: "the compiler of the kernel modules" },
     Package { name: "cargo-web",          probe: Probe::RustSince("/usr/bin/cargo", 95), parts: KERNEL, why: "its cargo" },
     Package { name: "rust-web-src",       probe: Probe::File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), parts: KERNEL, why: "core and alloc are built with kernel flags" },
@@ -70,7 +75,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "libclang1-19",       probe: Probe::File("/usr/lib/llvm-19/lib/libclang-19.so.1"), parts: KMOD, why: "bindgen reads FreeBSD's headers with it" },
     Package { name: "libck-dev",          probe: Probe::File("/usr/include/ck_queue.h"), parts: KMOD, why: "headers that FreeBSD's include" },
     Package { name: "makefs",             probe: Probe::Program("makefs"),         parts: FREEBSD, why: "the test machine's file system" },
-    Package { name: "qemu-system-x86",    probe: Probe::Program("qemu-system-x86_64"), parts: FREEBSD, why: "the test machine" },
+    Package { name: "qemu-system-x86",    probe: Probe::Program("qemu-system-x86_64"), parts: QEMU, why: "the test machine" },
 ];
 
 /// The release of pyroute2 whose behaviour the tests know.

@@ -162,7 +162,7 @@ fn unit(counts: &mut Counts) -> Result<()> {
     cargo.args(["--", "--show-output"]);
     let others = stream(&mut cargo, "unit", counts);
     let mut cargo = sh::cargo()?;
-    cargo.args(["test", "--package", "pfnl-tests", "--lib", "--", "--show-output"]);
+    cargo.args(["test", "--package", "pfnl-tests", "--lib", "--test", "interop", "--", "--show-output"]);
     let own = stream(&mut cargo, "unit-tests", counts);
     others.and(own)
 }
