@@ -136,8 +136,11 @@ impl Context<'_> {
     /// # Errors
     /// With an echo, what the requester's queue says.
     pub fn notify_message(&self, group: usize, bytes: Vec<u8>) -> Result<(), Error> {
-        let echo = self.request.has(NLM_F_ECHO);
-        self.bus.multicast(self.family.group(group), &bytes, if echo { self.request.portid } else { 0 });
+        let (echo, group) = (self.request.has(NLM_F_ECHO), self.family.group(group));
+        // OVS wants an echo of every flow, and mostly nobody listens: then no socket is looked at.
+        if self.bus.has_listeners(group) {
+            self.bus.multicast(group, &bytes, if echo { self.request.portid } else { 0 });
+        }
         if echo {
             self.bus.unicast(self.request.portid, bytes)?;
         }
