@@ -14,8 +14,9 @@
 //! - [`Frame`] is the packet buffer.
 //! - `io` is the seam where a faster way of reading and writing frames goes in.
 //!
-//! **Not as in the Linux kernel:** AF_PACKET is a tap. The host's own stack sees what a netdev port receives as
-//! well, and would answer it if the interface had addresses: use interfaces without.
+//! AF_PACKET is a tap: the host's own stack would see what a netdev port receives as well, and answer, route or
+//! bridge it a second time. A chain of nf_tables that drops everything keeps it from that, as `openvswitch.ko` does by
+//! taking the frames. Where the kernel has no such chains (before 5.12), a line on standard error says so.
 //!
 //! Lock order: registry → worker → device I/O; a device's transmit queue is taken last, under none of the callers'
 //! locks but the datapath's read-side section.

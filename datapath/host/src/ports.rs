@@ -8,12 +8,14 @@ use crate::{Peer, Receiver, memory, names};
 use parking_lot::Mutex;
 use pfnl_datapath::port::{Features, Port, PortKind};
 use pfnl_platform::{Errno, Result};
-use pfnl_rawio::{Link, LinkEvent, LinkStats, LinkWatch, Links, PacketOptions, PacketSocket, Tap};
+use pfnl_rawio::{
+    Hush, Hushed, Link, LinkEvent, LinkStats, LinkWatch, Links, PacketOptions, PacketSocket, Tap,
+};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
 
 /// What became of a port's interface.
@@ -50,6 +52,9 @@ pub struct Ports {
 pub(crate) struct Registry {
     devices: Mutex<HashMap<u32, Open>>,
     links: Mutex<Links>,
+    hush: std::io::Result<Hush>,
+    /// Whether it has been said that interfaces cannot be hushed.
+    heard: Once,
     workers: Vec<Worker>,
     on_event: Mutex<Option<OnEvent>>,
 }
@@ -65,6 +70,8 @@ struct News {
 struct Open {
     device: Arc<Device>,
     worker: usize,
+    /// Of a netdev: the host's stack hears nothing of it as long as it is a port.
+    _hushed: Option<Hushed>,
 }
 
 type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
@@ -90,6 +97,8 @@ impl Ports {
         let registry = Arc::new(Registry {
             devices: Mutex::default(),
             links: Mutex::new(Links::open()?),
+            hush: Hush::open(),
+            heard: Once::new(),
             workers: (0..workers.max(1)).map(start).collect::<std::io::Result<_>>()?,
             on_event: Mutex::default(),
         });
@@ -127,7 +136,8 @@ impl Ports {
         // Where there is no queue to go through, nothing is lost by going past it.
         let options = PacketOptions { bypass_qdisc: link.qdisc == "noqueue", promiscuous: true };
         let socket = PacketSocket::open(link.ifindex, options)?;
-        self.open(PortKind::Netdev, &link, Box::new(socket)).map(|(port, _)| port)
+        let hushed = self.registry.hush(&link);
+        self.open(PortKind::Netdev, &link, Box::new(socket), hushed).map(|(port, _)| port)
     }
 
     /// A new interface whose other side is the port; it goes away with the port. It gets this ifindex, if one is given.
@@ -150,7 +160,7 @@ impl Ports {
             errno => errno,
         })?;
         let link = self.registry.links.lock().by_name(name)?;
-        self.open(PortKind::Internal, &link, Box::new(tap)).map(|(port, _)| port)
+        self.open(PortKind::Internal, &link, Box::new(tap), None).map(|(port, _)| port)
     }
 
     /// A port without an interface, and its other side. Frames that are sent when the other side is dropped are
@@ -170,7 +180,7 @@ impl Ports {
         };
         let up = Link { flags: 1, carrier: true, mtu: 1500, ifindex, name: name.into(), ..Link::default() };
         let (memory, peer) = memory::new();
-        let (port, device) = self.open(kind, &up, Box::new(memory))?;
+        let (port, device) = self.open(kind, &up, Box::new(memory), None)?;
         Ok((port, peer(&device)))
     }
 
@@ -198,6 +208,7 @@ impl Ports {
         kind: PortKind,
         link: &Link,
         io: Box<dyn Io>,
+        hushed: Option<Hushed>,
     ) -> Result<(Box<dyn Port<Frame>>, Arc<Device>)> {
         let mut devices = self.registry.devices.lock();
         if devices.contains_key(&link.ifindex) {
@@ -207,7 +218,7 @@ impl Ports {
         let loads = self.registry.workers.iter().map(Worker::load).enumerate();
         let worker = loads.min_by_key(|(_, load)| *load).map_or(0, |(number, _)| number);
         devices.try_reserve(1)?;
-        devices.insert(link.ifindex, Open { device: Arc::clone(&device), worker });
+        devices.insert(link.ifindex, Open { device: Arc::clone(&device), worker, _hushed: hushed });
         drop(devices);
         // From here on changes are followed; what came between the first look and now is seen by this one.
         if let Ok(link) = self.registry.links.lock().by_index(link.ifindex) {
@@ -245,6 +256,25 @@ impl Registry {
     /// The port itself is being dropped.
     pub(crate) fn forget(&self, device: &Arc<Device>) {
         self.detach(device.ifindex, Some(device));
+    }
+
+    /// Keeps an interface's frames from the host's stack. A port works without too, so that it cannot be done is told,
+    /// once, and no error.
+    fn hush(&self, link: &Link) -> Option<Hushed> {
+        let hushed = match &self.hush {
+            Ok(hush) => hush.hush(link.ifindex, &link.name),
+            Err(error) => Err(error.kind().into()),
+        };
+        let say = |error: &std::io::Error| {
+            self.heard.call_once(|| {
+                eprintln!(
+                    "pfnl: the host's own stack also sees what datapath ports such as {} receive, as nf_tables cannot keep it \
+                     from that ({error}): give them no addresses",
+                    link.name
+                );
+            });
+        };
+        hushed.inspect_err(say).ok()
     }
 
     /// What an interface has counted, if it is one of the kernel's and still there.

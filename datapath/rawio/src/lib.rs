@@ -1,6 +1,7 @@
 //! Raw frames and network interfaces of a Linux host, wrapped safely.
 //!
 //! - [`PacketSocket`]: an interface's frames by AF_PACKET, with offload metadata and VLAN tags put back.
+//! - [`Hush`]: keeps an interface's frames from the host's own stack, for the sake of the above.
 //! - [`Tap`]: a TAP interface of our own, with the same metadata.
 //! - [`LinkWatch`], [`Links`]: which interfaces there are, and what happens to them (rtnetlink).
 //! - [`VnetHeader`]: the ten bytes before every frame that carry its offload metadata.
@@ -11,6 +12,7 @@
 //! Every socket here is one of the host's own kernel, opened in the network namespace of the calling thread.
 #![cfg(target_os = "linux")]
 
+mod hush;
 mod link;
 mod packet;
 mod sys;
@@ -18,6 +20,7 @@ mod tap;
 mod vnet;
 mod watch;
 
+pub use hush::{Hush, Hushed};
 pub use link::{Link, LinkStats, Links};
 pub use packet::{PacketOptions, PacketSocket, Received};
 pub use tap::Tap;

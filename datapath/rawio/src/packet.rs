@@ -1,7 +1,7 @@
 //! An interface's frames by AF_PACKET (packet(7), include/uapi/linux/if_packet.h).
 //!
-//! A tap, not a hook: the host's own network stack sees every received frame too. An interface given to a
-//! datapath should therefore carry no addresses, as an uplink should not on Linux either.
+//! A tap, not a hook: the host's own network stack sees every received frame too, unless it is kept from it by a
+//! [`Hush`](crate::Hush).
 
 use crate::sys::{check, set_option};
 use crate::{BATCH, VnetHeader};

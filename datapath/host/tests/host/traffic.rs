@@ -5,6 +5,7 @@ use pfnl_datapath::port::Port;
 use pfnl_datapath_host::{Frame, Ports};
 use pfnl_rawio::VnetHeader;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Lets what one port receives go out of the other, both ways.
@@ -37,6 +38,33 @@ fn netdev_to_netdev() {
         println!("without offloads: {:.2} Gbit/s", b.iperf3(&a, "-c 10.9.9.1", 1));
         let longest = pa.stats().unwrap().rx_bytes / pa.stats().unwrap().rx_packets;
         assert!(longest > 3000, "no segments on the way: {longest} bytes a packet");
+    });
+}
+
+#[test]
+fn the_hosts_own_stack_does_not_hear_what_a_port_receives() {
+    in_namespace("the_hosts_own_stack", || {
+        let peer = Namespace::beside("pa", 1);
+        // As on any host: an address on one interface is answered for on all of them.
+        sh("ip link set lo up && ip addr add 10.9.9.100/32 dev lo && ip route add 10.9.9.0/24 dev pa");
+        let answered = || peer.sh("ping -q -c 2 -i 0.1 -W 1 10.9.9.100 || true").contains(" 0% packet loss");
+        assert!(answered(), "the test's own network does not work");
+        let ports = Ports::start(1).unwrap();
+        let (port, heard) = (netdev(&ports, "pa"), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&heard);
+        let receiver = move |_: Frame| _ = count.fetch_add(1, Relaxed);
+        ports.attach(port.ifindex(), receiver).unwrap();
+        assert!(!answered(), "the host answers what belongs to the datapath");
+        assert!(heard.load(Relaxed) >= 2, "the datapath gets nothing either");
+        ports.detach(port.ifindex());
+        assert!(answered(), "the host does not hear what is no longer a port's");
+        // However the process ends, its socket closes.
+        drop(netdev(&ports, "pa"));
+        let port = netdev(&ports, "pa");
+        assert!(!answered());
+        drop(ports);
+        drop(port);
+        assert!(answered());
     });
 }
 
