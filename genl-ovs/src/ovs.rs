@@ -9,7 +9,7 @@ use pfnl_datapath::port::{PORT_LOCAL, Port, PortKind, Vport};
 use pfnl_datapath::{Datapath, Packet};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
 use pfnl_proto::{Attr, Error, Level, Writer};
-use pfnl_sock::{Bus, Domain, FamilyInfo, Op, Run, StartDump};
+use pfnl_sock::{FamilyInfo, Op, Registry, Run, StartDump};
 
 /// A datapath of ours.
 pub(crate) type Dp<P, Pk> = Datapath<P, Pk, Upper<P>>;
@@ -51,11 +51,8 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
     ///
     /// # Errors
     /// `EEXIST`: they are registered already. `ENOMEM`.
-    pub fn register(
-        domain: &Shared<Domain<P>>,
-        devices: Box<dyn Devices<P, Pk>>,
-    ) -> Result<Shared<Ovs<P, Pk>>> {
-        let bus: Box<dyn Bus> = pfnl_platform::try_box(domain.clone())?;
+    pub fn register(domain: &impl Registry, devices: Box<dyn Devices<P, Pk>>) -> Result<Shared<Ovs<P, Pk>>> {
+        let bus = domain.bus()?;
         let ovs = Shared::try_new(Ovs {
             datapaths: P::Mutex::try_new(c"pfnl datapaths", Vec::new())?,
             conntrack: Shared::try_new(Conntrack::try_new()?)?,

@@ -42,6 +42,11 @@ impl<'b> Writer<'b> {
         self.buf.is_empty()
     }
 
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.buf.len())
+    }
+
     /// The first failure, if there was one.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ pub(crate) fn announce<P: Platform>(domain: &Domain<P>, registered: &Registered,
     };
     let groups = || {
         let cmd = if appears { cmd::NEWMCAST_GRP } else { cmd::DELMCAST_GRP };
-        for index in 0..registered.family.groups().len() {
+        for index in 0..registered.family.groups() {
             tell(cmd, &|w| write_one_group(w, registered, index));
         }
     };
@@ -126,9 +126,9 @@ fn write_family(w: &mut Writer<'_>, registered: &Registered) {
             }
         });
     }
-    if !family.groups().is_empty() {
+    if family.groups() > 0 {
         put.mcast_groups(|w| {
-            for (number, index) in (1u16..).zip(0..family.groups().len()) {
+            for (number, index) in (1u16..).zip(0..family.groups()) {
                 w.nest(number, |w| write_group(w, registered, index));
             }
         });
@@ -136,7 +136,7 @@ fn write_family(w: &mut Writer<'_>, registered: &Registered) {
 }
 
 fn write_group(w: &mut Writer<'_>, registered: &Registered, index: usize) {
-    let name = registered.family.groups().get(index).copied().unwrap_or_default();
+    let name = registered.family.group(index);
     group::Put(w).id(registered.info.group(index).0).name(name.as_bytes());
 }
 

@@ -2,12 +2,13 @@
 
 use crate::addr::{Credentials, SockAddr};
 use crate::ctrl;
-use crate::family::{Context, FamilyDef, Op, Request};
+use crate::family::{Context, FamilyDef, Request};
 use crate::hook::Hook;
 use crate::queue::{self, Block, Delivery};
 use crate::socket::{SockType, Socket, State};
 use crate::{Dump, NETLINK_GENERIC};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_box, try_push};
@@ -46,6 +47,11 @@ pub struct FamilyInfo {
 }
 
 impl FamilyInfo {
+    /// What a domain in another module of a kernel has assigned.
+    pub fn new(id: u16, version: u8, first_group: GroupId) -> FamilyInfo {
+        FamilyInfo { id, version, first_group: first_group.0 }
+    }
+
     /// The number of a group by its index in [`FamilyDef::groups`].
     pub fn group(&self, index: usize) -> GroupId {
         GroupId(self.first_group.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
@@ -72,26 +78,73 @@ impl FamilyInfo {
     }
 }
 
-/// A family as its domain sees it, whatever its state's type.
-pub(crate) trait Family: Send + Sync {
-    fn name(&self) -> &'static str;
+/// A family as its domain sees it, whatever its state's type. Most are a [`FamilyDef`]; one that is not Rust's, or lives in
+/// another module of a kernel, implements this.
+pub trait Family: Send + Sync {
+    /// Up to 15 bytes.
+    fn name(&self) -> &str;
+    /// Its own version.
+    fn version(&self) -> u8;
+    /// Length of the user header between the generic header and the attributes.
     fn hdrsize(&self) -> usize;
     /// The greatest attribute number of the family's own table.
     fn maxattr(&self) -> u16;
-    fn groups(&self) -> &'static [&'static str];
-    /// What is known of each command.
+    /// How many multicast groups it has.
+    fn groups(&self) -> usize;
+    /// The name of one of them.
+    fn group(&self, index: usize) -> &str;
+    /// What is known of each command, in the order in which nlctrl lists them.
     fn op(&self, index: usize) -> Option<OpInfo>;
+    /// Handles a request.
+    ///
+    /// # Errors
+    /// What its acknowledgement says.
     fn run(&self, op: usize, context: &mut Context<'_>) -> Result<(), Error>;
+    /// Starts a dump.
+    ///
+    /// # Errors
+    /// What its acknowledgement says.
     fn dump(&self, op: usize, request: &Request<'_>) -> Result<Box<dyn Dump>, Error>;
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct OpInfo {
-    pub(crate) cmd: u8,
-    pub(crate) flags: u32,
-    pub(crate) level: pfnl_proto::Level,
-    pub(crate) table: Option<&'static Table>,
-    pub(crate) dump_validated: bool,
+/// A command, as far as its domain must know.
+#[derive(Clone, Copy, Debug)]
+pub struct OpInfo {
+    /// Its number.
+    pub cmd: u8,
+    /// `GENL_ADMIN_PERM` and the like, and `GENL_CMD_CAP_*`.
+    pub flags: u32,
+    /// How its attributes are validated.
+    pub level: pfnl_proto::Level,
+    /// The attributes it takes. They may be looked at as long as the family is held on to.
+    pub table: Option<&'static Table>,
+    /// Whether a dump's attributes are validated before it starts.
+    pub dump_validated: bool,
+}
+
+/// Where families are registered: a domain, or the way to one in another module of a kernel.
+pub trait Registry {
+    /// Adds a family.
+    ///
+    /// # Errors
+    /// As [`Domain::register`].
+    fn register<F: Send + Sync>(&self, def: &'static FamilyDef<F>, state: Shared<F>) -> Result<FamilyInfo>;
+
+    /// The way to its sockets.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    fn bus(&self) -> Result<Box<dyn Bus>>;
+}
+
+impl<P: Platform> Registry for Shared<Domain<P>> {
+    fn register<F: Send + Sync>(&self, def: &'static FamilyDef<F>, state: Shared<F>) -> Result<FamilyInfo> {
+        Domain::register(self, def, state)
+    }
+
+    fn bus(&self) -> Result<Box<dyn Bus>> {
+        Ok(try_box(self.clone())?)
+    }
 }
 
 struct Typed<F: 'static> {
@@ -100,8 +153,12 @@ struct Typed<F: 'static> {
 }
 
 impl<F: Send + Sync> Family for Typed<F> {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         self.def.name
+    }
+
+    fn version(&self) -> u8 {
+        self.def.version
     }
 
     fn hdrsize(&self) -> usize {
@@ -112,23 +169,16 @@ impl<F: Send + Sync> Family for Typed<F> {
         self.def.table.map_or(0, Table::max)
     }
 
-    fn groups(&self) -> &'static [&'static str] {
-        self.def.groups
+    fn groups(&self) -> usize {
+        self.def.groups.len()
+    }
+
+    fn group(&self, index: usize) -> &str {
+        self.def.groups.get(index).copied().unwrap_or_default()
     }
 
     fn op(&self, index: usize) -> Option<OpInfo> {
-        let &Op { cmd, mut flags, level, table, run, dump, dump_validated } = self.def.ops.get(index)?;
-        let table = table.or(self.def.table);
-        for (there, flag) in [
-            (run.is_some(), genl::GENL_CMD_CAP_DO),
-            (dump.is_some(), genl::GENL_CMD_CAP_DUMP),
-            (table.is_some(), genl::GENL_CMD_CAP_HASPOL),
-        ] {
-            if there {
-                flags |= flag;
-            }
-        }
-        Some(OpInfo { cmd, flags, level, table, dump_validated })
+        self.def.op(index)
     }
 
     fn run(&self, op: usize, context: &mut Context<'_>) -> Result<(), Error> {
@@ -245,17 +295,26 @@ impl<P: Platform> Domain<P> {
         def: &'static FamilyDef<F>,
         state: Shared<F>,
     ) -> Result<FamilyInfo> {
-        let names = core::iter::once(&def.name).chain(def.groups);
-        if names.into_iter().any(|name| name.is_empty() || name.len() >= genl::GENL_NAMSIZ) {
+        self.register_family(try_box(Typed { def, state })?)
+    }
+
+    /// As [`Domain::register`], for a family of any kind.
+    ///
+    /// # Errors
+    /// As [`Domain::register`].
+    pub fn register_family(&self, family: Box<dyn Family>) -> Result<FamilyInfo> {
+        let mut names =
+            core::iter::once(family.name()).chain((0..family.groups()).map(|at| family.group(at)));
+        if names.any(|name| name.is_empty() || name.len() >= genl::GENL_NAMSIZ) {
             return Err(Errno::EINVAL);
         }
-        let family: Box<dyn Family> = try_box(Typed { def, state })?;
+        drop(names);
         let registered = {
             let mut tables = self.tables.lock();
-            if tables.families.iter().any(|other| other.family.name() == def.name) {
+            if tables.families.iter().any(|other| other.family.name() == family.name()) {
                 return Err(Errno::EEXIST);
             }
-            let id = if def.name == pfnl_proto::nlctrl::NAME {
+            let id = if family.name() == pfnl_proto::nlctrl::NAME {
                 genl::GENL_ID_CTRL
             } else {
                 free_id(&tables.families).ok_or(Errno::ENOSPC)?
@@ -263,11 +322,11 @@ impl<P: Platform> Domain<P> {
             let first_group = if id == genl::GENL_ID_CTRL {
                 u32::from(genl::GENL_ID_CTRL)
             } else {
-                free_groups(&tables.families, def.groups.len())
+                free_groups(&tables.families, family.groups())
             };
-            let info = FamilyInfo { id, version: def.version, first_group };
+            let info = FamilyInfo { id, version: family.version(), first_group };
+            let last_group = info.group(family.groups()).0 as usize;
             let registered = Shared::try_new(Registered { info, family })?;
-            let last_group = info.group(def.groups.len()).0 as usize;
             if tables.members.len() < last_group {
                 let more = last_group.saturating_sub(tables.members.len());
                 tables.members.try_reserve(more)?;
@@ -293,7 +352,7 @@ impl<P: Platform> Domain<P> {
             let at = tables.families.iter().position(|other| other.info == info).ok_or(Errno::ENOENT)?;
             tables.families.remove(at)
         };
-        for index in 0..registered.family.groups().len() {
+        for index in 0..registered.family.groups() {
             let group = info.group(index);
             let mut tables = self.tables.lock();
             for socket in &tables.open {
@@ -348,11 +407,15 @@ impl<P: Platform> Domain<P> {
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn families(&self) -> Result<Vec<(&'static str, u16)>> {
+    pub fn families(&self) -> Result<Vec<(String, u16)>> {
         let tables = self.tables.lock();
         let mut names = Vec::new();
-        names.try_reserve_exact(tables.families.len())?;
-        names.extend(tables.families.iter().map(|family| (family.family.name(), family.info.id)));
+        for family in &tables.families {
+            let mut name = String::new();
+            name.try_reserve_exact(family.family.name().len())?;
+            name.push_str(family.family.name());
+            try_push(&mut names, (name, family.info.id))?;
+        }
         Ok(names)
     }
 
@@ -517,7 +580,7 @@ fn free_groups(families: &[Shared<Registered>], count: usize) -> u32 {
         let end = first.saturating_add(count);
         let taken = families
             .iter()
-            .map(|family| (family.info.group(0).0, family.info.group(family.family.groups().len()).0))
+            .map(|family| (family.info.group(0).0, family.info.group(family.family.groups()).0))
             .chain([(16, 19)])
             .find(|&(start, stop)| start < end && first < stop);
         match taken {

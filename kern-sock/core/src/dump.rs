@@ -32,7 +32,36 @@ pub struct DumpBlock<'w, 'b> {
     pub(crate) portid: u32,
 }
 
+impl<'w, 'b> DumpBlock<'w, 'b> {
+    /// A block for a dump whose domain is in another module of a kernel: its records carry this number and portid.
+    pub fn new(writer: &'w mut Writer<'b>, family: FamilyInfo, seq: u32, portid: u32) -> DumpBlock<'w, 'b> {
+        DumpBlock { writer, family, seq, portid }
+    }
+}
+
 impl DumpBlock<'_, '_> {
+    /// The number and portid that its records carry.
+    pub fn names(&self) -> (u32, u32) {
+        (self.seq, self.portid)
+    }
+
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        self.writer.room()
+    }
+
+    /// Adds records that were made elsewhere.
+    ///
+    /// # Errors
+    /// `EMSGSIZE`, `ENOMEM`; nothing is added then.
+    pub fn records(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let mark = self.writer.mark();
+        self.writer.raw(bytes).result().map_err(|errno| {
+            self.writer.rewind(mark);
+            errno.into()
+        })
+    }
+
     /// Adds a record: headers, then what `fill` writes. `Ok(false)`: it did not fit and was taken back; write it again
     /// into the next block.
     ///

@@ -1,7 +1,7 @@
 //! Generic netlink families as const tables, and what their handlers are given.
 
 use crate::addr::Credentials;
-use crate::domain::{Bus, FamilyInfo, GroupId};
+use crate::domain::{Bus, FamilyInfo, GroupId, OpInfo};
 use crate::dump::Dump;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -24,6 +24,24 @@ pub struct FamilyDef<F: 'static> {
     pub ops: &'static [Op<F>],
     /// Names of its multicast groups; a handler names a group by its index here.
     pub groups: &'static [&'static str],
+}
+
+impl<F> FamilyDef<F> {
+    /// What a domain must know of a command.
+    pub fn op(&self, index: usize) -> Option<OpInfo> {
+        let &Op { cmd, mut flags, level, table, run, dump, dump_validated } = self.ops.get(index)?;
+        let table = table.or(self.table);
+        for (there, flag) in [
+            (run.is_some(), genl::GENL_CMD_CAP_DO),
+            (dump.is_some(), genl::GENL_CMD_CAP_DUMP),
+            (table.is_some(), genl::GENL_CMD_CAP_HASPOL),
+        ] {
+            if there {
+                flags |= flag;
+            }
+        }
+        Some(OpInfo { cmd, flags, level, table, dump_validated })
+    }
 }
 
 /// Handles a request; an error becomes its acknowledgement.
@@ -90,6 +108,18 @@ pub struct Context<'a> {
     /// What goes into the acknowledgement.
     pub extack: &'a mut Extack,
     pub(crate) bus: &'a dyn Bus,
+}
+
+impl<'a> Context<'a> {
+    /// A request that came from another module of a kernel.
+    pub fn new(
+        request: Request<'a>,
+        family: FamilyInfo,
+        extack: &'a mut Extack,
+        bus: &'a dyn Bus,
+    ) -> Context<'a> {
+        Context { request, family, extack, bus }
+    }
 }
 
 impl Context<'_> {

@@ -45,7 +45,7 @@ mod socket;
 mod tests;
 
 pub use addr::{Credentials, SockAddr};
-pub use domain::{Bus, Domain, FamilyInfo, GroupId, Limits};
+pub use domain::{Bus, Domain, Family, FamilyInfo, GroupId, Limits, OpInfo, Registry};
 pub use dump::{Dump, DumpBlock, Progress};
 pub use family::{Context, FamilyDef, Op, Request, Run, StartDump};
 pub use hook::{Endpoint, Hook, Verdict};

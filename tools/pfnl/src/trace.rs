@@ -43,7 +43,7 @@ pub fn trace(
     let status = with_host(None, command, |path| {
         let assembly = Assembly::new(Some(Box::new(Tap(Arc::clone(&tracer)))))?;
         for (name, id) in assembly.domain.families()? {
-            lock(&tracer).decoder.learn(id, name);
+            lock(&tracer).decoder.learn(id, &name);
         }
         PrivateHost::start(path, assembly)
     })?;
