@@ -134,7 +134,7 @@ fn flags(options: &Options, target: &Path) -> Result<Vec<OsString>> {
 }
 
 /// FreeBSD's headers out of the ziglang package.
-fn ziglang(target: &Path) -> Result<[PathBuf; 3]> {
+pub fn ziglang(target: &Path) -> Result<[PathBuf; 3]> {
     const UNPACK: &str = "import glob, sys, zipfile\n\
         wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + '/ziglang-*.whl')[0])\n\
         wheel.extractall(sys.argv[1], [n for n in wheel.namelist() if '/include/' in n and 'freebsd' in n])";

@@ -1,6 +1,7 @@
 //! pfnl's chores. `cargo xtask demo` and `cargo xtask test` are the two commands of the README; `.ci/run` calls
 //! the second and nothing else, so that a laptop and CI do the same.
 
+mod compat;
 mod conformance;
 mod demo;
 mod freebsd;
@@ -44,6 +45,8 @@ enum Chore {
     },
     /// Builds the FreeBSD kernel module pfnl.ko and checks that a kernel can load it
     Kmod(kmod::Options),
+    /// Checks compat-headers: generated ones, compiling for FreeBSD, numbers beside Linux's
+    CompatHeaders(compat::Options),
     /// Runs the tests that need a FreeBSD kernel, in QEMU
     Freebsd(freebsd::Options),
     /// Counts what is equal to Linux: socket scenarios, requests, OVS's text, constants
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Chore::Check => test::run(&[test::Section::Fmt, test::Section::Clippy, test::Section::Licences], &[]),
         Chore::KernelBound { self_test } => kernel_bound::run(self_test),
         Chore::Kmod(options) => kmod::run(&options).map(drop),
+        Chore::CompatHeaders(options) => compat::run(&options),
         Chore::Freebsd(options) => freebsd::run(&options),
         Chore::Conformance => conformance::run(),
         Chore::Oracle { arguments } => conformance::oracle(&arguments),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, in sections, with one summary.
 
 use crate::packages::{self, Part};
-use crate::{kernel_bound, kmod, licences, sh};
+use crate::{compat, kernel_bound, kmod, licences, sh};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::fs;
@@ -24,6 +24,8 @@ pub enum Section {
     KernelBound,
     /// The FreeBSD module, built and checked
     Kmod,
+    /// The headers for programs on FreeBSD, compiled and compared with Linux's
+    Headers,
     /// Real clients in a sandbox
     Clients,
 }
@@ -84,6 +86,7 @@ impl Section {
             Section::Unit => "Tests beside the code",
             Section::KernelBound => "The cores, as a kernel takes them",
             Section::Kmod => "pfnl.ko, as a FreeBSD kernel loads it",
+            Section::Headers => "compat-headers, beside Linux's",
             Section::Clients => "Real clients",
         }
     }
@@ -96,7 +99,7 @@ impl Section {
             // The host's own tests make namespaces and send pings.
             Section::Unit | Section::Clients => Some(Part::Clients),
             Section::KernelBound => Some(Part::KernelBound),
-            Section::Kmod => Some(Part::Kmod),
+            Section::Kmod | Section::Headers => Some(Part::Kmod),
         }
     }
 
@@ -107,6 +110,7 @@ impl Section {
             Section::Licences => counts.one(licences::run().map(|said| println!("{said}"))),
             Section::KernelBound => counts.one(kernel_bound::run(true)),
             Section::Kmod => counts.one(kmod::run(&kmod::Options::default()).map(drop)),
+            Section::Headers => counts.one(compat::run(&compat::Options::default())),
             Section::Unit => unit(counts),
             Section::Clients => clients(names, counts),
         }

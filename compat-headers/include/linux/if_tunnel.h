@@ -1,0 +1,63 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Attributes of tunnels' links.
+ */
+#ifndef PFNL_COMPAT_LINUX_IF_TUNNEL_H
+#define PFNL_COMPAT_LINUX_IF_TUNNEL_H
+
+#include <linux/types.h>
+#include <linux/if.h>
+#include <linux/ip.h>
+
+#define GRE_CSUM ((__be16)htobe16(0x8000))
+#define GRE_ROUTING ((__be16)htobe16(0x4000))
+#define GRE_KEY ((__be16)htobe16(0x2000))
+#define GRE_SEQ ((__be16)htobe16(0x1000))
+#define GRE_STRICT ((__be16)htobe16(0x0800))
+#define GRE_REC ((__be16)htobe16(0x0700))
+#define GRE_ACK ((__be16)htobe16(0x0080))
+#define GRE_FLAGS ((__be16)htobe16(0x0078))
+#define GRE_VERSION ((__be16)htobe16(0x0007))
+
+enum {
+	IFLA_GRE_UNSPEC,
+	IFLA_GRE_LINK,
+	IFLA_GRE_IFLAGS,
+	IFLA_GRE_OFLAGS,
+	IFLA_GRE_IKEY,
+	IFLA_GRE_OKEY,
+	IFLA_GRE_LOCAL,
+	IFLA_GRE_REMOTE,
+	IFLA_GRE_TTL,
+	IFLA_GRE_TOS,
+	IFLA_GRE_PMTUDISC,
+	IFLA_GRE_ENCAP_LIMIT,
+	IFLA_GRE_FLOWINFO,
+	IFLA_GRE_FLAGS,
+	IFLA_GRE_ENCAP_TYPE,
+	IFLA_GRE_ENCAP_FLAGS,
+	IFLA_GRE_ENCAP_SPORT,
+	IFLA_GRE_ENCAP_DPORT,
+	IFLA_GRE_COLLECT_METADATA,
+	IFLA_GRE_IGNORE_DF,
+	IFLA_GRE_FWMARK,
+	IFLA_GRE_ERSPAN_INDEX,
+	IFLA_GRE_ERSPAN_VER,
+	IFLA_GRE_ERSPAN_DIR,
+	IFLA_GRE_ERSPAN_HWID,
+	__IFLA_GRE_MAX
+};
+#define IFLA_GRE_MAX (__IFLA_GRE_MAX - 1)
+
+enum tunnel_encap_types {
+	TUNNEL_ENCAP_NONE,
+	TUNNEL_ENCAP_FOU,
+	TUNNEL_ENCAP_GUE,
+	TUNNEL_ENCAP_MPLS
+};
+#define TUNNEL_ENCAP_FLAG_CSUM (1 << 0)
+#define TUNNEL_ENCAP_FLAG_CSUM6 (1 << 1)
+#define TUNNEL_ENCAP_FLAG_REMCSUM (1 << 2)
+
+#endif

@@ -1,0 +1,21 @@
+/*-
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Ids of network namespaces (RTM_NEWNSID and so on).
+ */
+#ifndef PFNL_COMPAT_LINUX_NET_NAMESPACE_H
+#define PFNL_COMPAT_LINUX_NET_NAMESPACE_H
+
+enum {
+	NETNSA_NONE,
+	NETNSA_NSID,
+	NETNSA_PID,
+	NETNSA_FD,
+	NETNSA_TARGET_NSID,
+	NETNSA_CURRENT_NSID,
+	__NETNSA_MAX
+};
+#define NETNSA_NSID_NOT_ASSIGNED -1
+#define NETNSA_MAX (__NETNSA_MAX - 1)
+
+#endif
