@@ -4,6 +4,7 @@ use crate::addr::{Credentials, SockAddr};
 use crate::ctrl;
 use crate::family::{Context, FamilyDef, Request};
 use crate::hook::Hook;
+use crate::protocol::Protocol;
 use crate::queue::{self, Block, Delivery};
 use crate::socket::{SockType, Socket, State};
 use crate::{Dump, NETLINK_GENERIC};
@@ -51,6 +52,9 @@ impl FamilyInfo {
     pub fn new(id: u16, version: u8, first_group: GroupId) -> FamilyInfo {
         FamilyInfo { id, version, first_group: first_group.0 }
     }
+
+    /// Of what is no family of generic netlink.
+    pub(crate) const NONE: FamilyInfo = FamilyInfo { id: 0, version: 0, first_group: 0 };
 
     /// The number of a group by its index in [`FamilyDef::groups`].
     pub fn group(&self, index: usize) -> GroupId {
@@ -220,6 +224,10 @@ pub struct Domain<P: Platform> {
     limits: P::Mutex<Limits>,
     next_random: AtomicU32,
     pub(crate) hook: Option<Box<dyn Hook>>,
+    /// Who answers; `None`: the families of generic netlink.
+    pub(crate) protocol: Option<Box<dyn Protocol>>,
+    /// Domains of other protocols.
+    others: P::Mutex<Vec<Shared<Domain<P>>>>,
 }
 
 /// Receive and send buffers, in bytes: what a socket starts with, and the most that setsockopt(2) may ask for
@@ -249,7 +257,9 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// `ENOMEM`.
     pub fn try_new() -> Result<Shared<Domain<P>>> {
-        Domain::build(None)
+        let domain = Domain::build(None, None)?;
+        ctrl::register(&domain)?;
+        Ok(domain)
     }
 
     /// As [`Domain::try_new`], with somebody who sees all that passes.
@@ -257,23 +267,58 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// `ENOMEM`.
     pub fn with_hook(hook: Box<dyn Hook>) -> Result<Shared<Domain<P>>> {
-        Domain::build(Some(hook))
+        let domain = Domain::build(Some(hook), None)?;
+        ctrl::register(&domain)?;
+        Ok(domain)
     }
 
-    fn build(hook: Option<Box<dyn Hook>>) -> Result<Shared<Domain<P>>> {
+    /// Serves a protocol beside generic netlink. What is given back is the bus of its groups.
+    ///
+    /// # Errors
+    /// `EEXIST`: it is served already. `ENOMEM`.
+    pub fn serve(&self, protocol: Box<dyn Protocol>) -> Result<Shared<Domain<P>>> {
+        let (number, groups) = (protocol.number(), protocol.groups());
+        let mut others = self.others.lock();
+        if number == self.number() || others.iter().any(|other| other.number() == number) {
+            return Err(Errno::EEXIST);
+        }
+        let domain = Self::build(None, Some(protocol))?;
+        domain.set_limits(self.limits());
+        {
+            let mut tables = domain.tables.lock();
+            // By number, from 1.
+            let len = (groups as usize).saturating_add(1);
+            tables.members.try_reserve(len)?;
+            tables.members.resize(len, 0);
+        }
+        try_push(&mut others, domain.clone())?;
+        Ok(domain)
+    }
+
+    /// The protocol's number in socket(2).
+    pub(crate) fn number(&self) -> i32 {
+        self.protocol.as_ref().map_or(NETLINK_GENERIC, |protocol| protocol.number())
+    }
+
+    /// Whether somebody may join groups.
+    pub(crate) fn may_join(&self, caller: &Credentials) -> bool {
+        caller.net_admin || self.protocol.as_ref().is_none_or(|protocol| protocol.groups_are_public())
+    }
+
+    fn build(hook: Option<Box<dyn Hook>>, protocol: Option<Box<dyn Protocol>>) -> Result<Shared<Domain<P>>> {
         let tables =
             Tables { sockets: Vec::new(), open: Vec::new(), families: Vec::new(), members: Vec::new() };
         let mut seed = [0; 4];
         P::random(&mut seed);
-        let domain = Shared::try_new(Domain {
+        Shared::try_new(Domain {
             tables: P::Mutex::try_new(c"pfnl tables", tables)?,
             requests: P::SleepMutex::try_new(c"pfnl requests", ())?,
             limits: P::Mutex::try_new(c"pfnl limits", Limits::default())?,
             next_random: AtomicU32::new(u32::from_ne_bytes(seed)),
             hook,
-        })?;
-        ctrl::register(&domain)?;
-        Ok(domain)
+            protocol,
+            others: P::Mutex::try_new(c"pfnl protocols", Vec::new())?,
+        })
     }
 
     /// The sizes of buffers.
@@ -284,6 +329,9 @@ impl<P: Platform> Domain<P> {
     /// Sets them, for sockets that are opened and options that are set from now on.
     pub fn set_limits(&self, limits: Limits) {
         *self.limits.lock() = limits;
+        for other in &*self.others.lock() {
+            *other.limits.lock() = limits;
+        }
     }
 
     /// Adds a family and tells nlctrl's listeners.
@@ -370,12 +418,14 @@ impl<P: Platform> Domain<P> {
     pub fn shut_down(&self) {
         let families = core::mem::take(&mut self.tables.lock().families);
         drop(families);
+        let others = core::mem::take(&mut *self.others.lock());
+        drop(others);
     }
 
     /// Opens a socket for a process.
     ///
     /// # Errors
-    /// `EPROTONOSUPPORT`: not generic netlink. `ENOMEM`.
+    /// `EPROTONOSUPPORT`: not a protocol that is served. `ENOMEM`.
     pub fn open(
         this: &Shared<Self>,
         kind: SockType,
@@ -383,8 +433,10 @@ impl<P: Platform> Domain<P> {
         opener: Credentials,
         delivery: Box<dyn Delivery>,
     ) -> Result<Socket<P>> {
-        if protocol != NETLINK_GENERIC {
-            return Err(Errno::EPROTONOSUPPORT);
+        if protocol != this.number() {
+            let other = this.others.lock().iter().find(|other| other.number() == protocol).cloned();
+            let other = other.ok_or(Errno::EPROTONOSUPPORT)?;
+            return Domain::open(&other, kind, protocol, opener, delivery);
         }
         let state = Shared::try_new(State::try_new(this.clone(), kind, opener, delivery)?)?;
         try_push(&mut this.tables.lock().open, state.clone())?;
@@ -396,11 +448,19 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// `ENOMEM`.
     pub fn sockets(&self) -> Result<Vec<crate::SocketInfo>> {
-        let tables = self.tables.lock();
         let mut infos = Vec::new();
-        infos.try_reserve_exact(tables.open.len())?;
-        infos.extend(tables.open.iter().map(|socket| socket.info()));
+        self.add_infos(&mut infos)?;
+        for other in &*self.others.lock() {
+            other.add_infos(&mut infos)?;
+        }
         Ok(infos)
+    }
+
+    fn add_infos(&self, infos: &mut Vec<crate::SocketInfo>) -> Result<()> {
+        let tables = self.tables.lock();
+        infos.try_reserve(tables.open.len())?;
+        infos.extend(tables.open.iter().map(|socket| socket.info()));
+        Ok(())
     }
 
     /// Names and ids of the registered families.

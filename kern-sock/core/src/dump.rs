@@ -1,7 +1,7 @@
 //! Dumps: answers of any length, made block by block as the user reads them.
 
 use crate::domain::FamilyInfo;
-use pfnl_proto::msg::NLM_F_MULTI;
+use pfnl_proto::msg::{Header, NLM_F_MULTI};
 use pfnl_proto::{Errno, Error, Writer};
 
 /// What a dump has to give yet.
@@ -22,6 +22,11 @@ pub trait Dump: Send {
     /// # Errors
     /// Ends the dump; the errno stands in its `NLMSG_DONE`.
     fn next(&mut self, block: &mut DumpBlock<'_, '_>) -> Result<Progress, Error>;
+
+    /// Flags of every message of the dump, its end too: `NLM_F_DUMP_FILTERED`.
+    fn flags(&self) -> u16 {
+        0
+    }
 }
 
 /// The block that a dump writes to.
@@ -30,12 +35,13 @@ pub struct DumpBlock<'w, 'b> {
     pub(crate) family: FamilyInfo,
     pub(crate) seq: u32,
     pub(crate) portid: u32,
+    pub(crate) flags: u16,
 }
 
 impl<'w, 'b> DumpBlock<'w, 'b> {
     /// A block for a dump whose domain is in another module of a kernel: its records carry this number and portid.
     pub fn new(writer: &'w mut Writer<'b>, family: FamilyInfo, seq: u32, portid: u32) -> DumpBlock<'w, 'b> {
-        DumpBlock { writer, family, seq, portid }
+        DumpBlock { writer, family, seq, portid, flags: 0 }
     }
 }
 
@@ -68,9 +74,25 @@ impl DumpBlock<'_, '_> {
     /// # Errors
     /// `EMSGSIZE`: it does not fit an empty block either. `ENOMEM`, and what `fill` failed with.
     pub fn record(&mut self, cmd: u8, fill: impl FnOnce(&mut Writer<'_>)) -> Result<bool, Error> {
+        let (family, flags, seq, portid) = (self.family, NLM_F_MULTI | self.flags, self.seq, self.portid);
+        self.put(|w| family.write(w, cmd, flags, seq, portid, fill))
+    }
+
+    /// As [`DumpBlock::record`], of a protocol without generic netlink's header: a message of type `kind`, its payload
+    /// written by `fill`.
+    ///
+    /// # Errors
+    /// As [`DumpBlock::record`].
+    pub fn message(&mut self, kind: u16, fill: impl FnOnce(&mut Writer<'_>)) -> Result<bool, Error> {
+        let flags = NLM_F_MULTI | self.flags;
+        let header = Header { len: 0, kind, flags, seq: self.seq, portid: self.portid };
+        self.put(|w| w.message(header, fill).result())
+    }
+
+    fn put(&mut self, write: impl FnOnce(&mut Writer<'_>) -> Result<(), Errno>) -> Result<bool, Error> {
         let mark = self.writer.mark();
         let was_empty = self.writer.is_empty();
-        match self.family.write(self.writer, cmd, NLM_F_MULTI, self.seq, self.portid, fill) {
+        match write(self.writer) {
             Ok(()) => Ok(true),
             Err(Errno::EMSGSIZE) if !was_empty => {
                 self.writer.rewind(mark);

@@ -38,6 +38,7 @@ mod dump;
 mod family;
 mod hook;
 mod option;
+mod protocol;
 mod queue;
 mod request;
 mod socket;
@@ -49,8 +50,11 @@ pub use domain::{Bus, Domain, Family, FamilyInfo, GroupId, Limits, OpInfo, Regis
 pub use dump::{Dump, DumpBlock, Progress};
 pub use family::{Context, FamilyDef, Op, Request, Run, StartDump};
 pub use hook::{Endpoint, Hook, Verdict};
+pub use protocol::{Admission, Call, Handled, Protocol};
 pub use queue::{Block, Delivery, Settled};
 pub use socket::{SockType, Socket, SocketInfo};
 
-/// `NETLINK_GENERIC`, the protocol that is served.
+/// `NETLINK_GENERIC`, the protocol that every domain serves.
 pub const NETLINK_GENERIC: i32 = 16;
+/// `NETLINK_NETFILTER`, which a layer above may serve.
+pub const NETLINK_NETFILTER: i32 = 12;

@@ -1,8 +1,8 @@
 //! Socket options: SOL_NETLINK's and what SOL_SOCKET has to do with queues and identity.
 
 use crate::addr::Credentials;
+use crate::queue;
 use crate::socket::{SockType, Socket};
-use crate::{NETLINK_GENERIC, queue};
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Mutex, Platform, Result, try_push};
 
@@ -96,6 +96,9 @@ impl<P: Platform> Socket<P> {
                 if value == 0 || value > self.0.domain.max_group() {
                     return Err(Errno::EINVAL);
                 }
+                if !self.0.domain.may_join(caller) {
+                    return Err(Errno::EPERM);
+                }
                 self.set_member(value, name == nl::ADD_MEMBERSHIP)
             }
             nl::PKTINFO => set(|options| &mut options.pktinfo),
@@ -169,7 +172,7 @@ impl<P: Platform> Socket<P> {
                 SockType::Raw => 3,
                 SockType::Dgram => 2,
             },
-            (SOL_SOCKET, so::PROTOCOL) => NETLINK_GENERIC,
+            (SOL_SOCKET, so::PROTOCOL) => self.0.domain.number(),
             (SOL_SOCKET, so::DOMAIN) => AF_NETLINK,
             _ => return Err(Errno::ENOPROTOOPT),
         };

@@ -5,6 +5,7 @@ use crate::addr::Credentials;
 use crate::domain::{FamilyInfo, OpInfo, RawRequest, Registered};
 use crate::dump::{Dump, DumpBlock, Progress};
 use crate::family::{Context, Request};
+use crate::protocol::{Admission, Call, Handled};
 use crate::queue::{self, Block};
 use crate::socket::State;
 use alloc::boxed::Box;
@@ -24,6 +25,14 @@ const DUMP_MIN: usize = queue::PAGE_ROOM;
 /// Handles the requests in a datagram, one after the other; one that fails does not stop those after it.
 pub(crate) fn handle<P: Platform>(socket: &Shared<State<P>>, datagram: &[u8], sender: &Credentials) {
     let _requests = socket.domain.requests.lock();
+    if let Some(protocol) = &socket.domain.protocol {
+        let Some(first) = Messages::new(datagram).next() else { return };
+        match protocol.admit(&first, sender.net_admin && socket.opener.net_admin) {
+            Admission::Run => {}
+            Admission::Refuse(errno) => return acknowledge(socket, &first, Err(errno), &Extack::default()),
+            Admission::Ignore => return,
+        }
+    }
     for message in Messages::new(datagram) {
         let mut extack = Extack::default();
         let requested = message.header.flags & NLM_F_REQUEST != 0 && message.header.kind >= NLMSG_MIN_TYPE;
@@ -86,8 +95,32 @@ impl Reserved for Extack {
     }
 }
 
-/// Checks a request in Linux's order: family, header, reserved bits, command, privilege, attributes.
+/// Hands a request to whoever answers the socket's protocol.
 fn request<P: Platform>(
+    socket: &Shared<State<P>>,
+    message: &RawRequest<'_>,
+    sender: &Credentials,
+    extack: &mut Extack,
+) -> Result<Answer, Error> {
+    let Some(protocol) = &socket.domain.protocol else {
+        return generic(socket, message, sender, extack);
+    };
+    let portid = socket.portid();
+    let mut call = Call { message: *message, portid, sender: *sender, extack, bus: &*socket.domain };
+    match protocol.request(&mut call)? {
+        Handled::Done => Ok(Answer::Ack),
+        Handled::Dump(dump) => {
+            if socket.dump.lock().is_some() {
+                return Err(Error::new(Errno::EBUSY));
+            }
+            begin_dump(socket, dump, FamilyInfo::NONE, message.header.seq)?;
+            Ok(Answer::Dump)
+        }
+    }
+}
+
+/// Checks a request in Linux's order: family, header, reserved bits, command, privilege, attributes.
+fn generic<P: Platform>(
     socket: &Shared<State<P>>,
     message: &RawRequest<'_>,
     sender: &Credentials,
@@ -191,15 +224,17 @@ fn start_dump<P: Platform>(
         return Err(Error::new(Errno::EBUSY));
     }
     let dump = registered.family.dump(op, request)?;
+    begin_dump(socket, dump, registered.info, request.header.seq)
+}
+
+fn begin_dump<P: Platform>(
+    socket: &Shared<State<P>>,
+    dump: Box<dyn Dump>,
+    family: FamilyInfo,
+    seq: u32,
+) -> Result<(), Error> {
     let style = socket.binding.lock().options.ack_style();
-    let state = DumpState {
-        dump,
-        family: registered.info,
-        seq: request.header.seq,
-        portid: request.portid,
-        style,
-        ended: None,
-    };
+    let state = DumpState { dump, family, seq, portid: socket.portid(), style, ended: None };
     *socket.dump.lock() = Some(state);
     Ok(next_block(socket)?)
 }
@@ -229,9 +264,10 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     }
     let mut writer = Writer::with_limit(&mut bytes, size);
     let mut joined = false;
+    let flags = state.dump.flags();
     if state.ended.is_none() {
         let (family, seq, portid) = (state.family, state.seq, state.portid);
-        let mut block = DumpBlock { writer: &mut writer, family, seq, portid };
+        let mut block = DumpBlock { writer: &mut writer, family, seq, portid, flags };
         match state.dump.next(&mut block) {
             Ok(Progress::More) if !block.is_empty() => {}
             Ok(progress) => {
@@ -246,7 +282,15 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
             let mut extack = Extack::default();
             let outcome = extack.record(outcome);
             let mark = writer.mark();
-            ack::write_done(&mut writer, state.seq, state.portid, NLM_F_MULTI, outcome, &extack, state.style);
+            ack::write_done(
+                &mut writer,
+                state.seq,
+                state.portid,
+                NLM_F_MULTI | flags,
+                outcome,
+                &extack,
+                state.style,
+            );
             let fits = writer.result().is_ok();
             if !fits {
                 writer.rewind(mark);

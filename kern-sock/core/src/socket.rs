@@ -5,8 +5,8 @@ use crate::domain::{Domain, group_bit};
 use crate::hook::{Endpoint, Verdict};
 use crate::option::Options;
 use crate::queue::{self, Block, Delivery, Queue, Settled};
+use crate::request;
 use crate::request::DumpState;
-use crate::{NETLINK_GENERIC, request};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -80,8 +80,11 @@ impl<P: Platform> Socket<P> {
     /// Binds to a portid (0 = any) and joins exactly the given ones of the first 32 groups.
     ///
     /// # Errors
-    /// `EINVAL`: already bound to another portid. `EADDRINUSE`. `ENOMEM`.
+    /// `EINVAL`: already bound to another portid. `EADDRINUSE`. `EPERM`: groups that are not for all. `ENOMEM`.
     pub fn bind(&self, addr: SockAddr, caller: &Credentials) -> Result<()> {
+        if addr.groups != 0 && !self.0.domain.may_join(caller) {
+            return Err(Errno::EPERM);
+        }
         {
             let _changing = self.0.changing.lock();
             match self.0.portid() {
@@ -410,7 +413,7 @@ impl<P: Platform> State<P> {
         let groups = self.binding.lock().groups.first().copied().unwrap_or(0);
         SocketInfo {
             portid: self.portid(),
-            protocol: NETLINK_GENERIC,
+            protocol: self.domain.number(),
             opener: self.opener,
             groups,
             rmem,

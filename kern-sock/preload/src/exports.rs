@@ -13,6 +13,7 @@ use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
 const NETLINK_GENERIC: c_int = libc::NETLINK_GENERIC;
+const NETLINK_NETFILTER: c_int = libc::NETLINK_NETFILTER;
 
 /// Defines functions that do one thing on a socket of ours, and libc's on any other descriptor.
 macro_rules! interpose {
@@ -49,10 +50,15 @@ fn give(result: Result<usize, Errno>) -> isize {
 pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     let plain = kind & !(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK);
     let ours = domain == libc::AF_NETLINK
-        && protocol == NETLINK_GENERIC
+        && matches!(protocol, NETLINK_GENERIC | NETLINK_NETFILTER)
         && matches!(plain, libc::SOCK_RAW | libc::SOCK_DGRAM);
     if ours {
-        return open::open(kind, protocol).unwrap_or_else(|errno| fail(errno) as c_int);
+        match open::open(kind, protocol) {
+            Ok(fd) => return fd,
+            // A host without connections to tell of: netfilter stays the machine's own.
+            Err(libc::EPROTONOSUPPORT) if protocol == NETLINK_NETFILTER => {}
+            Err(errno) => return fail(errno) as c_int,
+        }
     }
     // SAFETY: no memory is involved.
     unsafe { next::socket(domain, kind, protocol) }
