@@ -1,4 +1,7 @@
 //! Errors by name. Numbers differ between Linux and FreeBSD, so they are given only at the edge.
+//!
+//! FreeBSD has no ENODATA. Its programs see ENOATTR (87), which linux(4) takes for Linux's ENODATA in both directions; the
+//! compat headers' errno.h says the same.
 
 macro_rules! errnos {
     ($($name:ident $linux:literal $freebsd:literal $text:literal)*) => {
@@ -63,7 +66,7 @@ errnos! {
     ERANGE 34 34 "Numerical result out of range"
     ENAMETOOLONG 36 63 "File name too long"
     ELOOP 40 62 "Too many levels of symbolic links"
-    ENODATA 61 9919 "No data available"
+    ENODATA 61 87 "No data available"
     EPROTO 71 92 "Protocol error"
     EOVERFLOW 75 84 "Value too large for defined data type"
     EUSERS 87 68 "Too many users"

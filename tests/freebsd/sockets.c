@@ -95,7 +95,7 @@ requests(void)
 			families += ((struct msg *)at)->type == GENL_CTRL;
 		}
 	CHECK(done && families >= 1);
-	CHECK(send(s, buf, 0, 0) == -1);
+	CHECK(send(s, buf, 0, 0) == -1 && errno == ENOATTR);	/* ENODATA */
 	CHECK(send(s, buf, sizeof(buf), 0) == sizeof(buf) || errno == EMSGSIZE);
 	close(s);
 }
@@ -130,13 +130,39 @@ options(void)
 	CHECK(setsockopt(s, SOL_NL, 1, &v, sizeof(v)) == 0);
 	len = sizeof(big);
 	CHECK(getsockopt(s, SOL_NL, 9, big, &len) == 0 && len >= 4 && big[0] == 1 << 15);
-	/* PKTINFO comes as a control message. */
+	/* SOL_SOCKET's of Linux: 0x10000 and Linux's number, at SOL_NETLINK. */
+	v = 1 << 20;
+	CHECK(setsockopt(s, SOL_NL, 0x10021, &v, sizeof(v)) == 0);	/* SO_RCVBUFFORCE */
+	len = sizeof(v);
+	CHECK(getsockopt(s, SOL_SOCKET, SO_RCVBUF, &v, &len) == 0 && v == 2 << 20);
+	len = sizeof(big) + 4;
+	CHECK(getsockopt(s, SOL_NL, 0x10037, buf, &len) == 0 && len == 36 && ((uint32_t *)buf)[1] == 2 << 20);	/* SO_MEMINFO */
+	CHECK(setsockopt(s, SOL_NL, 0x10003, &v, sizeof(v)) == -1 && errno == ENOPROTOOPT);
+	/* PKTINFO comes as a control message, and so does who has sent. */
 	v = 1;
 	CHECK(setsockopt(s, SOL_NL, 3, &v, sizeof(v)) == 0);
 	send(s, &q, getfamily(&q, "nlctrl", 0), 0);
 	CHECK(recvmsg(s, &mh, 0) > 0);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&mh);
 	CHECK(c != NULL && c->cmsg_level == SOL_NL && c->cmsg_type == 3 && c->cmsg_len == CMSG_LEN(4));
+	CHECK(CMSG_NXTHDR(&mh, c) == NULL);
+	CHECK(setsockopt(s, SOL_NL, 0x10010, &v, sizeof(v)) == 0);	/* SO_PASSCRED */
+	struct addr me;
+	int t = nlsocket();
+	len = sizeof(me);
+	CHECK(getsockname(s, (void *)&me, &len) == 0);
+	CHECK(sendto(t, "hello", 5, 0, (void *)&me, sizeof(me)) == 5);
+	mh.msg_controllen = sizeof(control);
+	CHECK(recvmsg(s, &mh, 0) == 5);
+	c = CMSG_FIRSTHDR(&mh);
+	CHECK(c != NULL && c->cmsg_level == SOL_NL && c->cmsg_type == 3);
+	c = CMSG_NXTHDR(&mh, c);
+	CHECK(c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == 0x10002 && c->cmsg_len == CMSG_LEN(12));
+	uint32_t who[3] = { 0, 1, 1 };
+	if (c != NULL)
+		memcpy(who, CMSG_DATA(c), sizeof(who));
+	CHECK(who[0] == (uint32_t)getpid() && who[1] == getuid() && who[2] == getegid());
+	close(t);
 	close(s);
 }
 

@@ -27,6 +27,10 @@
 #define SOL_NETLINK 270
 #endif
 
+#ifndef CMSG_ALIGN
+#define CMSG_ALIGN(n) _ALIGN(n)
+#endif
+
 /* What SCM_CREDENTIALS carries. */
 struct ucred {
 	pid_t pid;

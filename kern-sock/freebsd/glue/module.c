@@ -9,6 +9,11 @@
 
 static MALLOC_DEFINE(M_PFNL, "pfnl", "pfnl: netlink sockets");
 
+/* Levels and types of control messages, as the compat headers have them. */
+#define	PFNL_SOL_NETLINK	270
+#define	PFNL_PKTINFO		3	/* NETLINK_PKTINFO */
+#define	PFNL_SCM_CREDENTIALS	0x10002
+
 /* ---- services for Rust ---- */
 
 /* For tests: every how manyth allocation fails, 0 = none. */
@@ -101,18 +106,34 @@ pfnl_pid(struct thread *td)
 	return (td->td_proc->p_pid);
 }
 
+/* Puts a control message in front of a chain, if there is any; false = no memory. */
+static bool
+pfnl_control(struct mbuf **chain, const void *data, u_int len, int type, int level)
+{
+	struct mbuf *m;
+
+	if (data == NULL)
+		return (true);
+	m = sbcreatecontrol(data, len, type, level, M_NOWAIT);
+	if (m == NULL)
+		return (false);
+	m->m_next = *chain;
+	*chain = m;
+	return (true);
+}
+
 bool
 pfnl_append(struct socket *so, const struct sockaddr_nl *from, void *bytes, u_int len, m_ext_free_t done,
-    void *context, const void *control, u_int control_len, int control_type)
+    void *context, const uint32_t *pktinfo, const uint32_t *passcred)
 {
-	struct mbuf *m, *name, *cm = NULL;
+	struct mbuf *m, *name, *cm = NULL, *last;
 	struct sockbuf *sb = &so->so_rcv;
 
 	m = m_gethdr(M_NOWAIT, MT_DATA);
 	name = m_get(M_NOWAIT, MT_SONAME);
-	if (control != NULL)
-		cm = sbcreatecontrol(control, control_len, control_type, 270 /* SOL_NETLINK */, M_NOWAIT);
-	if (m == NULL || name == NULL || (control != NULL && cm == NULL)) {
+	if (m == NULL || name == NULL ||
+	    !pfnl_control(&cm, passcred, 3 * sizeof(uint32_t), PFNL_SCM_CREDENTIALS, SOL_SOCKET) ||
+	    !pfnl_control(&cm, pktinfo, sizeof(uint32_t), PFNL_PKTINFO, PFNL_SOL_NETLINK)) {
 		m_freem(m);
 		m_freem(name);
 		m_freem(cm);
@@ -122,9 +143,10 @@ pfnl_append(struct socket *so, const struct sockaddr_nl *from, void *bytes, u_in
 	name->m_len = sizeof(*from);
 	m_extadd(m, bytes, len, done, context, NULL, M_RDONLY, EXT_MOD_TYPE);
 	m->m_len = m->m_pkthdr.len = len;
-	if (cm != NULL)
-		cm->m_next = m;
-	name->m_next = cm != NULL ? cm : m;
+	name->m_next = cm;
+	for (last = name; last->m_next != NULL; last = last->m_next)
+		continue;
+	last->m_next = m;
 	SOCKBUF_LOCK(sb);
 	sbappendrecord_locked(sb, name);
 	SOCKBUF_UNLOCK(sb);

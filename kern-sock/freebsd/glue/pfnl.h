@@ -55,9 +55,12 @@ uint64_t pfnl_uptime(void);
 void	**pfnl_vnet_slot(void);
 bool	 pfnl_is_linux(struct thread *);
 pid_t	 pfnl_pid(struct thread *);
-/* A datagram to the receive buffer, without a copy; false = no memory, and nothing was taken. */
+/*
+ * A datagram to the receive buffer, without a copy; false = no memory, and nothing was taken. pktinfo is a group's number
+ * and passcred a process, a user and a group, for the control messages of these names, or null.
+ */
 bool	 pfnl_append(struct socket *, const struct sockaddr_nl *from, void *bytes, u_int len, m_ext_free_t done,
-	    void *context, const void *control, u_int control_len, int control_type);
+	    void *context, const uint32_t *pktinfo, const uint32_t *passcred);
 /* Wakes readers; error (if not 0) is what the next recv fails with. */
 void	 pfnl_wake(struct socket *, int error);
 int	 pfnl_take_error(struct socket *);

@@ -26,6 +26,8 @@ pub struct Link {
     read: AtomicUsize,
     /// NETLINK_PKTINFO is on.
     pub pktinfo: AtomicBool,
+    /// SO_PASSCRED is on.
+    pub passcred: AtomicBool,
     /// The program's error numbers are Linux's.
     linux: bool,
     /// The address family it was opened with.
@@ -47,6 +49,7 @@ impl Link {
             ends: Mtx::try_new(c"pfnl delivery", None)?,
             read: AtomicUsize::new(0),
             pktinfo: AtomicBool::new(false),
+            passcred: AtomicBool::new(false),
             linux,
             family,
         })
@@ -104,7 +107,7 @@ impl Drop for Datagram {
 
 /// Puts a block into the receive buffer. If that fails it is lost, and settled.
 fn append(link: &Shared<Link>, kernel: NonNull<sys::socket>, block: Block) -> Result<()> {
-    let Block { mut bytes, from, group, charge, .. } = block;
+    let Block { mut bytes, from, group, sender, charge } = block;
     if from.portid == 0 && !link.linux {
         abi::to_freebsd(&mut bytes);
     }
@@ -115,7 +118,9 @@ fn append(link: &Shared<Link>, kernel: NonNull<sys::socket>, block: Block) -> Re
     let from = address::show(from, link.family);
     // Relaxed: an option that takes effect about now.
     let pktinfo = link.pktinfo.load(Ordering::Relaxed).then(|| group.to_ne_bytes());
-    let control = pktinfo.as_ref().map_or(null(), |group| group.as_ptr().cast());
+    let pktinfo = pktinfo.as_ref().map_or(null(), |group| group.as_ptr().cast());
+    let passcred = link.passcred.load(Ordering::Relaxed).then_some(sender);
+    let passcred = passcred.as_ref().map_or(null(), |who| who.as_ptr());
     // SAFETY: the socket lives while the link has ends. The bytes are the datagram's, which lives until `read` is
     // called with it; moving a Vec does not move its bytes. The control bytes are copied.
     let taken = unsafe {
@@ -126,9 +131,8 @@ fn append(link: &Shared<Link>, kernel: NonNull<sys::socket>, block: Block) -> Re
             len,
             Some(read),
             context.cast(),
-            control,
-            4,
-            NETLINK_PKTINFO,
+            pktinfo,
+            passcred,
         )
     };
     if !taken {

@@ -1,4 +1,7 @@
 //! setsockopt(2) and getsockopt(2). SOL_SOCKET's are the kernel's own, but for the two buffers' sizes.
+//!
+//! Linux has more of them at SOL_SOCKET, for which FreeBSD's kernel asks no protocol: SO_RCVBUFFORCE and its like. They
+//! come at SOL_NETLINK, as 0x10000 and Linux's number; compat-headers' sys/socket.h brings them there.
 
 use crate::delivery::NETLINK_PKTINFO;
 use crate::socket::{Pcb, pcb};
@@ -14,7 +17,12 @@ use pfnl_sock::Credentials;
 const SOL_SOCKET: i32 = 1;
 const SO_SNDBUF: i32 = 7;
 const SO_RCVBUF: i32 = 8;
+const SO_PASSCRED: i32 = 16;
+const SO_SNDBUFFORCE: i32 = 32;
+const SO_RCVBUFFORCE: i32 = 33;
 const SOL_NETLINK: i32 = 270;
+/// Added to the number of an option that is SOL_SOCKET's on Linux.
+const LINUX_SOCKET: i32 = 0x10000;
 const LIST_MEMBERSHIPS: i32 = 9;
 
 #[unsafe(no_mangle)]
@@ -22,7 +30,7 @@ unsafe extern "C" fn pfnl_ctloutput(so: *mut sys::socket, sopt: *mut sys::sockop
     // SAFETY: as pr_ctloutput is called.
     let outcome = unsafe {
         match (*sopt).sopt_dir {
-            sys::sopt_dir_SOPT_SET => set(pcb(so), sopt),
+            sys::sopt_dir_SOPT_SET => set(so, sopt),
             _ => get(pcb(so), sopt),
         }
     };
@@ -31,22 +39,37 @@ unsafe extern "C" fn pfnl_ctloutput(so: *mut sys::socket, sopt: *mut sys::sockop
 
 /// # Safety
 /// As pr_ctloutput.
-unsafe fn set(pcb: &Pcb, sopt: *mut sys::sockopt) -> Result<(), c_int> {
+unsafe fn set(so: *mut sys::socket, sopt: *mut sys::sockopt) -> Result<(), c_int> {
     let mut value = [0u8; 4];
     // SAFETY: the caller's; a value of up to four bytes goes where four are.
-    let (level, name, len, caller) = unsafe {
+    let (pcb, level, name, len, caller) = unsafe {
         let len = (*sopt).sopt_valsize.min(4);
         check(sys::sooptcopyin(sopt, value.as_mut_ptr().cast(), len, len))?;
-        ((*sopt).sopt_level, (*sopt).sopt_name, len as usize, caller(sopt))
+        (pcb(so), (*sopt).sopt_level, (*sopt).sopt_name, len as usize, caller(sopt))
     };
     let value = value.get(..len).unwrap_or_default();
+    let (level, name) = place(level, name);
     pcb.socket.set_option(level, name, value, &caller).map_err(Errno::freebsd)?;
-    if (level, name) == (SOL_NETLINK, NETLINK_PKTINFO) {
-        let on = value.iter().any(|&byte| byte != 0);
-        // Relaxed: what is delivered about now may or may not know of it.
-        pcb.link.pktinfo.store(on, Ordering::Relaxed);
+    let on = value.iter().any(|&byte| byte != 0);
+    // Relaxed: what is delivered about now may or may not know of it.
+    match (level, name) {
+        (SOL_NETLINK, NETLINK_PKTINFO) => pcb.link.pktinfo.store(on, Ordering::Relaxed),
+        (SOL_SOCKET, SO_PASSCRED) => pcb.link.passcred.store(on, Ordering::Relaxed),
+        // SAFETY: the caller's.
+        (SOL_SOCKET, SO_RCVBUFFORCE) => unsafe { show(so, pcb, SO_RCVBUF)? },
+        // SAFETY: the caller's.
+        (SOL_SOCKET, SO_SNDBUFFORCE) => unsafe { show(so, pcb, SO_SNDBUF)? },
+        _ => {}
     }
     Ok(())
+}
+
+/// Where the core has an option.
+fn place(level: i32, name: i32) -> (i32, i32) {
+    match name ^ LINUX_SOCKET {
+        name @ 0..LINUX_SOCKET if level == SOL_NETLINK => (SOL_SOCKET, name),
+        _ => (level, name),
+    }
 }
 
 /// # Safety
@@ -55,7 +78,7 @@ unsafe fn get(pcb: &Pcb, sopt: *mut sys::sockopt) -> Result<(), c_int> {
     let mut value = Vec::new();
     // SAFETY: the caller's.
     unsafe {
-        let (level, name) = ((*sopt).sopt_level, (*sopt).sopt_name);
+        let (level, name) = place((*sopt).sopt_level, (*sopt).sopt_name);
         pcb.socket.option(level, name, &mut value).map_err(Errno::freebsd)?;
         let list = (level, name) == (SOL_NETLINK, LIST_MEMBERSHIPS);
         if !list && ((*sopt).sopt_valsize as usize) < value.len() {
@@ -94,6 +117,15 @@ unsafe fn resize(so: *mut sys::socket, sopt: *mut sys::sockopt, name: i32) -> Re
         (pcb(so), caller(sopt))
     };
     pcb.socket.set_option(SOL_SOCKET, name, &value, &caller).map_err(Errno::freebsd)?;
+    // SAFETY: the caller's.
+    unsafe { show(so, pcb, name) }
+}
+
+/// Lets the kernel's own account and getsockopt know of a buffer's size.
+///
+/// # Safety
+/// As pr_setsbopt.
+unsafe fn show(so: *mut sys::socket, pcb: &Pcb, name: i32) -> Result<(), c_int> {
     let mut shown = Vec::new();
     pcb.socket.option(SOL_SOCKET, name, &mut shown).map_err(Errno::freebsd)?;
     let size = shown.first_chunk().map_or(0, |size| u32::from_ne_bytes(*size));
