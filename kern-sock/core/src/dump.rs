@@ -51,6 +51,11 @@ impl DumpBlock<'_, '_> {
         (self.seq, self.portid)
     }
 
+    /// The family that its records are of.
+    pub fn family(&self) -> FamilyInfo {
+        self.family
+    }
+
     /// How many bytes there is room for.
     pub fn room(&self) -> usize {
         self.writer.room()

@@ -31,6 +31,8 @@
 #include <net/vnet.h>
 #include <netlink/netlink.h>
 
+#include "family.h"
+
 /*
  * The address family of pfnl's sockets: one of those that sys/socket.h sets aside for third parties. The compat
  * headers define AF_NETLINK as this number.

@@ -21,6 +21,7 @@ mod address;
 mod count;
 mod credentials;
 mod delivery;
+mod family;
 mod option;
 mod receive;
 mod send;

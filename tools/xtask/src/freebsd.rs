@@ -49,21 +49,23 @@ pub fn run(options: &Options) -> Result<()> {
     packages::need(&[Part::Freebsd])?;
     let wanted =
         kmod::Options { sysdir: sysdir.clone(), kernel: Some(kernel.clone()), ..kmod::Options::default() };
-    let module = kmod::run(&wanted)?;
+    let modules = kmod::run(&wanted)?;
     let work = sh::target()?.join("freebsd");
     let _ = fs::remove_dir_all(&work);
-    let image = image(&work, root, &module, cc)?;
+    let image = image(&work, root, &modules, cc)?;
     boot(kernel, &image, Duration::from_secs(*timeout))
 }
 
 /// The user land with what is to be tested.
-fn image(work: &Path, root: &Path, module: &Path, cc: &Path) -> Result<PathBuf> {
+fn image(work: &Path, root: &Path, modules: &[PathBuf], cc: &Path) -> Result<PathBuf> {
     fs::create_dir_all(work)?;
     let tree = work.join("root");
     sh::read(Command::new("cp").arg("-a").arg(root).arg(&tree))?;
     let extra = tree.join("extra");
     fs::create_dir_all(&extra)?;
-    fs::copy(module, extra.join("pfnl.ko"))?;
+    for module in modules {
+        fs::copy(module, extra.join(module.file_name().context("a module without a name")?))?;
+    }
     for entry in fs::read_dir(sh::root().join("tests/freebsd"))? {
         let path = entry?.path();
         let name = path.file_name().context("a file without a name")?;

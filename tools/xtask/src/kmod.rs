@@ -1,7 +1,7 @@
-//! Builds pfnl.ko for FreeBSD/amd64, and checks that a kernel's loader would take it.
+//! Builds pfnl.ko and openvswitch.ko for FreeBSD/amd64, and checks that a kernel's loader would take them.
 //!
 //! The Rust side is a static library of Debian's compiler for a machine without an operating system; the C glue is
-//! compiled by clang; lld links both to a relocatable object. Headers are those of a kernel's sources (--sysdir) or
+//! compiled by clang; lld links both to a relocatable object. openvswitch.ko finds pfnl.ko's functions as a kernel's. Headers are those of a kernel's sources (--sysdir) or
 //! the ones that the ziglang package of PyPI carries (FreeBSD 15.0's).
 
 use crate::kernel_bound::FLAGS as RUST_FLAGS;
@@ -34,70 +34,114 @@ pub struct Options {
     /// The kernel's sources (/usr/src/sys), for exactly the release to run on
     #[arg(long, value_name = "DIR")]
     pub sysdir: Option<PathBuf>,
-    /// A kernel: every name the module needs must be in its symbol table
+    /// A kernel: every name the modules need must be in its symbol table
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Write the names the module needs into its committed list
+    /// Write the names each module needs into its committed list
     #[arg(long)]
     pub bless: bool,
 }
 
-/// Builds and checks; the module.
-pub fn run(options: &Options) -> Result<PathBuf> {
+/// A module: where its sources are, and what others may use of it.
+struct Module {
+    name: &'static str,
+    /// Its package's folder; C is in `glue`, the names it needs are in `exports.txt`.
+    folder: &'static str,
+    /// Its static library.
+    archive: &'static str,
+    /// Functions that are there for other modules.
+    offers: &'static [&'static str],
+}
+
+/// In the order in which they are loaded.
+const MODULES: [Module; 2] = [
+    Module { name: "pfnl", folder: "kern-sock/freebsd", archive: "libpfnl_kmod.a", offers: &["pfnl_*"] },
+    Module { name: "openvswitch", folder: "datapath/freebsd", archive: "libpfnl_openvswitch.a", offers: &[] },
+];
+
+/// Builds and checks; the modules, in the order in which they are loaded.
+pub fn run(options: &Options) -> Result<Vec<PathBuf>> {
     packages::need(&[Part::Kmod])?;
-    let source = sh::root().join("kern-sock/freebsd");
     let target = sh::target()?.join("kmod");
     fs::create_dir_all(&target)?;
     let flags = flags(options, &target)?;
-    let archive = rust(&source, &target, &flags)?;
-    let glue = target.join("module.o");
-    sh::read(
-        Command::new("clang-19")
-            .args(&flags)
-            .arg("-c")
-            .arg(source.join("glue/module.c"))
-            .arg("-o")
-            .arg(&glue),
-    )?;
-    let module = target.join("pfnl.ko");
-    let mut link = Command::new("ld.lld-19");
-    link.args(["-m", "elf_x86_64_fbsd", "-r", "--gc-sections", "--strip-debug", "-T"]);
-    sh::read(link.arg(source.join("kmod.lds")).arg("-o").arg(&module).arg(glue).arg(archive))?;
-    check(&module, &source.join("exports.txt"), options)?;
-    println!("{}", module.display());
-    Ok(module)
+    let workspace = sh::root().join(MODULES[0].folder);
+    rust(&workspace, &target, &flags)?;
+    let (mut modules, mut offered) = (Vec::new(), BTreeSet::new());
+    for module in &MODULES {
+        let path = module.build(&target, &workspace, &flags)?;
+        check(&path, &sh::root().join(module.folder).join("exports.txt"), &offered, options)?;
+        offered.extend(defined(&path)?);
+        println!("{}", path.display());
+        modules.push(path);
+    }
+    Ok(modules)
 }
 
-/// Refuses a module that a kernel would refuse.
-fn check(module: &Path, exports: &Path, options: &Options) -> Result<()> {
+impl Module {
+    fn build(&self, target: &Path, workspace: &Path, flags: &[OsString]) -> Result<PathBuf> {
+        let source = sh::root().join(self.folder);
+        let path = target.join(self.name).with_extension("ko");
+        let mut link = Command::new("ld.lld-19");
+        link.args(["-m", "elf_x86_64_fbsd", "-r", "--gc-sections", "--strip-debug"]);
+        link.args(self.offers.iter().map(|names| format!("--undefined-glob={names}")));
+        link.arg("-T").arg(workspace.join("kmod.lds")).arg("-o").arg(&path);
+        for entry in fs::read_dir(source.join("glue"))? {
+            let file = entry?.path();
+            if file.extension().is_some_and(|extension| extension == "c") {
+                let stem = file.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
+                let object = target.join(format!("{}-{stem}.o", self.name));
+                let mut clang = Command::new("clang-19");
+                sh::read(clang.args(flags).arg("-c").arg(&file).arg("-o").arg(&object))?;
+                link.arg(object);
+            }
+        }
+        sh::read(link.arg(target.join("x86_64-unknown-none/release").join(self.archive)))?;
+        Ok(path)
+    }
+}
+
+/// The functions and data that a module shows to others.
+fn defined(module: &Path) -> Result<BTreeSet<String>> {
+    let bytes = fs::read(module)?;
+    let file = object::File::parse(&*bytes)?;
+    let shown = file.symbols().filter(|symbol| symbol.is_global() && symbol.is_definition());
+    Ok(shown.filter_map(|symbol| symbol.name().ok().map(String::from)).collect())
+}
+
+/// Refuses a module that a kernel would refuse. `offered` is what modules loaded before show.
+fn check(module: &Path, exports: &Path, offered: &BTreeSet<String>, options: &Options) -> Result<()> {
     let measured = Measured::read(module)?;
+    let needs = || measured.undefined().filter(|name| !offered.contains(*name));
     if options.bless {
-        let mut list: Vec<&str> = measured.undefined().collect();
+        let mut list: Vec<&str> = needs().collect();
         list.sort_unstable();
         fs::write(exports, format!("{HEADING}{}\n", list.join("\n")))?;
     }
     let known = fs::read_to_string(exports).with_context(|| exports.display().to_string())?;
     let known: BTreeSet<&str> = known.lines().filter(|line| !line.starts_with('#')).collect();
-    let mut problems = measured.unloadable(|name| known.contains(name));
+    let mut problems = measured.unloadable(|name| known.contains(name) || offered.contains(name));
     if let Some(kernel) = &options.kernel {
         let bytes = fs::read(kernel).with_context(|| kernel.display().to_string())?;
         let file = object::File::parse(&*bytes)?;
         let names = file.symbols().chain(file.dynamic_symbols());
         let has: BTreeSet<&str> =
             names.filter(|symbol| !symbol.is_undefined()).filter_map(|symbol| symbol.name().ok()).collect();
-        let missing = measured.undefined().filter(|name| !has.contains(name));
+        let missing = needs().filter(|name| !has.contains(name));
         problems.extend(missing.map(|name| format!("{} has no `{name}`", kernel.display())));
     }
-    ensure!(problems.is_empty(), "no kernel would load the module:\n  {}", problems.join("\n  "));
+    ensure!(problems.is_empty(), "no kernel would load {}:\n  {}", module.display(), problems.join("\n  "));
     println!(
-        "  {} bytes of code; {} names of the kernel; no floating point, no relocation that the loader lacks",
+        "  {} bytes of code; {} names of the kernel, {} of other modules; no floating point, no relocation that the \
+         loader lacks",
         measured.text(),
-        measured.undefined().count()
+        needs().count(),
+        measured.undefined().count() - needs().count()
     );
     Ok(())
 }
 
-const HEADING: &str = "# The names of the FreeBSD kernel that pfnl.ko relies on; each is in the symbol table of a 15.1 kernel\n\
+const HEADING: &str = "# The names of the FreeBSD kernel that this module relies on; each is in the symbol table of a 15.1 kernel\n\
     # (`cargo xtask kmod --kernel FILE` looks). A new one is added with --bless, after a look at sys/.\n";
 
 /// What the glue is compiled with, and bindgen reads it with.
@@ -153,8 +197,8 @@ pub fn ziglang(target: &Path) -> Result<[PathBuf; 3]> {
     Ok(["x86_64-freebsd-none", "x86-freebsd-none", "generic-freebsd"].map(|name| include.join(name)))
 }
 
-/// The Rust side.
-fn rust(source: &Path, target: &Path, flags: &[OsString]) -> Result<PathBuf> {
+/// The Rust sides, as static libraries.
+fn rust(source: &Path, target: &Path, flags: &[OsString]) -> Result<()> {
     // Debian's toolchain must not find rustup's first.
     let mut path = OsString::from("/usr/bin:");
     path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -170,11 +214,11 @@ fn rust(source: &Path, target: &Path, flags: &[OsString]) -> Result<PathBuf> {
         .env("LIBCLANG_PATH", "/usr/lib/llvm-19/lib")
         .env("PFNL_CFLAGS", flags.join(&OsString::from("\n")))
         .env("CARGO_TARGET_DIR", target)
-        .args(["build", "--quiet", "--locked", "--release", "-Zbuild-std=core,alloc"])
+        .args(["build", "--quiet", "--locked", "--release", "--workspace", "-Zbuild-std=core,alloc"])
         .args(["--target", "x86_64-unknown-none"]);
     let out = cargo.output().context("/usr/bin/cargo")?;
     if !out.status.success() {
-        bail!("the module's Rust side does not build:\n{}", String::from_utf8_lossy(&out.stderr).trim_end());
+        bail!("the modules' Rust side does not build:\n{}", String::from_utf8_lossy(&out.stderr).trim_end());
     }
-    Ok(target.join("x86_64-unknown-none/release/libpfnl_kmod.a"))
+    Ok(())
 }
