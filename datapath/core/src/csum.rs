@@ -99,6 +99,21 @@ pub fn sum_between<Pk: Packet>(packet: &Pk, sum: Sum, start: usize, end: usize) 
     if start <= end { Ok(sum) } else { Err(Errno::EINVAL) }
 }
 
+/// Makes the checksum of an IPv4 header with its options anew.
+///
+/// # Errors
+/// `EINVAL` when it is too short to be one.
+pub fn ipv4(header: &mut [u8]) -> Result<()> {
+    let field = |header: &mut [u8], sum: u16| {
+        let field = header.get_mut(10..12).ok_or(Errno::EINVAL)?;
+        field.copy_from_slice(&sum.to_be_bytes());
+        Ok(())
+    };
+    field(header, 0)?;
+    let sum = Sum::default().bytes(header).finish();
+    field(header, sum)
+}
+
 /// Completes a partial checksum, if there is one. Not for a packet that is still to be cut.
 ///
 /// # Errors

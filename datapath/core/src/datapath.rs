@@ -138,10 +138,25 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// # Errors
     /// `EINVAL` for a packet without an Ethernet header, `ENOMEM`. What actions do to the packet is no error.
     pub fn execute(&self, packet: Pk, key: &mut FlowKey, actions: &Actions) -> Result<()> {
+        self.execute_fragments(packet, key, actions, 0)
+    }
+
+    /// As [`Datapath::execute`], for a packet that was put together from fragments: where it is longer than `mru`, it goes out
+    /// in such. 0 = it was not.
+    ///
+    /// # Errors
+    /// As [`Datapath::execute`].
+    pub fn execute_fragments(
+        &self,
+        packet: Pk,
+        key: &mut FlowKey,
+        actions: &Actions,
+        mru: u16,
+    ) -> Result<()> {
         if key.mac_proto == MAC_ETHERNET && packet.len() < 14 {
             return Err(Errno::EINVAL);
         }
-        execute::execute(self, &P::enter(), packet, key, actions)
+        execute::execute(self, &P::enter(), packet, key, actions, mru)
     }
 
     /// A random number, good enough to sample by.

@@ -2,13 +2,13 @@
 
 use crate::csum;
 use crate::datapath::{Datapath, LOST};
-use crate::gso;
 use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE};
 use crate::offload::GsoKind;
 use crate::packet::Packet;
 use crate::port::Vport;
 use crate::upcall::{Kind, Request, Upcall};
 use crate::wire::{ETH_HLEN, Ethernet, VLAN_HLEN, is_vlan};
+use crate::{fragment, gso};
 use pfnl_platform::{Errno, Platform, Result};
 use zerocopy::FromBytes;
 
@@ -20,6 +20,7 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     mac_proto: u8,
     mut packet: Pk,
     keep: usize,
+    mru: u16,
 ) {
     let Some(vport) = dp.ports.get(section, number) else { return };
     let port = vport.port();
@@ -28,6 +29,18 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
         return vport.count_tx_dropped();
     }
     cut(&mut packet, keep);
+    let mru = usize::from(mru);
+    if mru > 0 && fragment::network_len(&mut packet) > mru {
+        // As Linux: where the longest fragment it came in does not fit, smaller ones are not made either.
+        if mru > port.mtu() {
+            return vport.count_tx_error();
+        }
+        let sent = fragment::cut::<P, Pk>(&mut packet, mru, &mut |piece| send(vport, piece));
+        if sent.is_err() {
+            vport.count_tx_error();
+        }
+        return;
+    }
     if packet.offload().gso.is_none() && payload_len(&packet) > port.mtu() {
         return vport.count_tx_error();
     }
@@ -67,12 +80,13 @@ pub(crate) fn upcall<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     key: &FlowKey,
     packet: &mut Pk,
     keep: usize,
+    mru: u16,
 ) {
     let vport = dp.ports.get(section, key.in_port);
     let hash = packet.offload().hash;
     let up = |packet: &Pk| {
         let keep = keep.min(packet.len());
-        let request = Request { kind, vport: vport.map(|vport| &**vport), keep, hash };
+        let request = Request { kind, vport: vport.map(|vport| &**vport), keep, hash, mru };
         let result = dp.upper().upcall(dp, section, &request, key, packet);
         if let Some(vport) = vport {
             vport.count_upcall(result.is_ok());

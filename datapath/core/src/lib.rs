@@ -56,6 +56,7 @@ pub mod datapath;
 mod deliver;
 pub mod extract;
 pub mod flow;
+mod fragment;
 pub mod gso;
 mod hash;
 pub mod key;

@@ -55,6 +55,11 @@ impl<const N: usize> Counters<N> {
             counter.fetch_add(amount, Ordering::Relaxed);
         }
     }
+
+    /// The counters as they are.
+    pub fn values(&self) -> [u64; N] {
+        self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+    }
 }
 
 impl<P: Platform, const N: usize> PerCpu<P, Counters<N>> {

@@ -101,6 +101,10 @@ impl Spec {
                 [src, dst, [0, 1], [2, 3], [0, 0], [0, 0], [0x50, 0x18], [1, 0], [0, 0], [0, 0]].concat(),
             ),
             17 => l4.extend([src, dst, (8 + self.payload.len() as u16).to_be_bytes(), [0, 0]].concat()),
+            // An INIT has no verification tag.
+            132 if self.payload.first() == Some(&1) => {
+                l4.extend([src, dst, [0; 2], [0; 2], [0; 2], [0; 2]].concat())
+            }
             132 => l4.extend([src, dst, [1, 2], [3, 4], [0, 0], [0, 0]].concat()),
             1 | 58 => l4.extend([8, 0, 0, 0, 1, 2, 3, 4]),
             _ => {}

@@ -34,6 +34,8 @@ pub struct Request<'a, P: Platform, Pk: Packet> {
     pub keep: usize,
     /// The packet's flow hash, as OVS_PACKET_ATTR_HASH reports it; 0 = none.
     pub hash: u32,
+    /// The longest fragment that it was put together from; 0 = it was no fragments.
+    pub mru: u16,
 }
 
 /// The reasons.

@@ -35,6 +35,8 @@ pub const IP_SCTP: u8 = 132;
 /// The offset and the more-fragments bit of `Ipv4::frag`.
 pub const IPV4_OFFSET: u16 = 0x1fff;
 pub const IPV4_MORE: u16 = 0x2000;
+/// Do not fragment.
+pub const IPV4_DF: u16 = 0x4000;
 
 /// Whether a tag follows.
 pub const fn is_vlan(ethertype: u16) -> bool {

@@ -9,20 +9,20 @@
 //!
 //! A packet keeps its connection ([`Tracked`]) from one CT to the next, through recirculation too; one that user space sends
 //! back finds it again by its key. What can't be tracked is INVALID: broken headers, wrong checksums, ICMP that belongs to
-//! nothing, neighbour discovery; and fragments, which are not put together here yet.
+//! nothing, neighbour discovery. Fragments are put together first; the whole packet goes on.
 
 #[cfg(test)]
 mod tests;
 
 use super::frame::Frame;
-use super::{Ct, Masked, nat};
+use super::{Ct, Masked, helper, nat};
 use crate::conntrack::conn::{CLASH, CONFIRMED, Conn, DYING, NAT_DONE, SEEN_REPLY};
 use crate::conntrack::tuple::is_error;
-use crate::conntrack::{Conntrack, OPTIONS_MAX, Seen, Segment, Tuple, has_ports};
+use crate::conntrack::{Chunk, Collected, Conntrack, Count, OPTIONS_MAX, Seen, Segment, Tuple, has_ports};
 use crate::conntrack::{Place, Verdict, nat as choose};
 use crate::csum;
 use crate::extract::{Layers, header};
-use crate::key::{Be16, FRAG_NONE, FlowKey};
+use crate::key::{Be16, Be32, FRAG_NONE, FlowKey};
 use crate::packet::Packet;
 use crate::wire::*;
 use pfnl_platform::{Errno, Platform, Result, Shared};
@@ -55,7 +55,7 @@ impl<P: Platform> Clone for Tracked<P> {
     }
 }
 
-/// CT.
+/// CT. Answers whether the packet goes on: a fragment waits for the others.
 ///
 /// # Errors
 /// `EINVAL` for a packet that can't be translated or committed, `ENOSPC` when its zone or the table is full, `ENOMEM`: all
@@ -67,39 +67,84 @@ pub(super) fn track<P: Platform, Pk: Packet>(
     frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
     ct: &Ct,
-) -> Result<()> {
+) -> Result<bool> {
+    if !whole(table, frame, key, ct.zone)? {
+        return Ok(false);
+    }
     let layers = frame.layers(key)?;
-    if !is_known(table, section, frame, key, &layers, ct)? {
+    let is_known = is_known(table, section, frame, key, &layers, ct)?;
+    if !is_known {
         frame.tracked = find(table, section, frame, key, &layers, ct.zone)?;
         tell(frame.tracked.as_ref(), key, ct.zone, 0);
     }
-    let Some(tracked) = frame.tracked.clone() else { return Ok(()) };
+    let Some(tracked) = frame.tracked.clone() else { return Ok(true) };
     let is_confirmed = tracked.conn.has(CONFIRMED);
     if let Some(nat) = &ct.nat
         && key.ct_state & (state::SRC_NAT | state::DST_NAT) == 0
         && (is_confirmed || ct.commit)
     {
         if !is_confirmed && !tracked.conn.has(NAT_DONE) {
-            choose::settle(
-                table,
-                section,
-                &tracked.conn,
-                nat.new.as_ref().map(|(end, range)| (*end, range)),
-            )?;
+            let range = nat.new.as_ref().map(|(end, range)| (*end, range));
+            choose::settle(table, section, &tracked.conn, range)?;
         }
         let changed = nat::translate(frame, key, &tracked)?;
         tell(Some(&tracked), key, ct.zone, changed);
     }
+    let has_new_helper = helped(&tracked.conn, ct);
+    if is_confirmed && (!is_known || has_new_helper) || !is_confirmed && ct.commit {
+        helper::help(table, frame, key, &tracked)?;
+    }
     if !ct.commit {
-        return Ok(());
+        return Ok(true);
     }
     match commit(table, section, &tracked, key, ct) {
         Err(CLASH) => {
             // Another packet of the same connection was faster.
             frame.tracked = Some(faster(table, section, &tracked.conn).ok_or(CLASH)?);
-            Ok(())
+            table.count_one(Count::ClashResolve);
         }
-        result => result,
+        result => result?,
+    }
+    Ok(true)
+}
+
+/// Puts fragments together. Answers whether there is a whole packet.
+fn whole<P: Platform, Pk: Packet>(
+    table: &Conntrack<P>,
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    zone: u16,
+) -> Result<bool> {
+    let layers = frame.layers(key)?;
+    let Some(l3) = layers.l3.filter(|_| key.ip_frag != FRAG_NONE) else { return Ok(true) };
+    let v6 = key.eth_type.get() == ETH_IPV6;
+    let Collected::Whole { bytes, mru } = table.collect(&mut frame.packet, v6, l3, zone)? else {
+        return Ok(false);
+    };
+    replace(frame, &bytes)?;
+    frame.mru = mru;
+    frame.layers(key)?;
+    Ok(true)
+}
+
+/// Puts other bytes in a packet's place; what is known of their headers is read again.
+pub(super) fn replace<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, bytes: &[u8]) -> Result<()> {
+    let hash = frame.packet.offload().hash;
+    frame.packet = Pk::from_bytes(bytes)?;
+    frame.packet.offload_mut().hash = hash;
+    frame.moved();
+    Ok(())
+}
+
+/// Gives a connection its helper; answers whether it has one now that it had not.
+fn helped<P: Platform>(conn: &Conn<P>, ct: &Ct) -> bool {
+    let helper = ct.helper.filter(|helper| ct.commit && helper.proto() == conn.original().proto);
+    match helper {
+        Some(helper) if conn.helper().is_none() => {
+            conn.set_helper(helper);
+            true
+        }
+        _ => false,
     }
 }
 
@@ -129,10 +174,27 @@ fn commit<P: Platform>(
     ct: &Ct,
 ) -> Result<()> {
     let conn = &tracked.conn;
-    if !conn.has(CONFIRMED) && !table.zone_has_room(ct.zone) {
+    let is_new = !conn.has(CONFIRMED);
+    if is_new && !table.zone_has_room(ct.zone) {
         return Err(Errno::ENOSPC);
     }
+    if let Some(mask) = ct.event_mask {
+        conn.set_event_mask(mask);
+    }
+    if is_new && let Some(name) = &ct.timeout {
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        if let Some(policy) = table.timeouts().for_connection(name, conn.original()) {
+            conn.set_policy(policy, table.timeouts());
+        }
+    }
+    // As Linux: what was expected begins with its master's labels.
+    let inherited = conn.master().filter(|_| is_new).map(|master| master.mark_and_labels().1);
     (key.ct_mark, key.ct_labels) = conn.change(|mark, labels| {
+        if let Some(inherited) = inherited
+            && *labels == [0; 16]
+        {
+            *labels = inherited;
+        }
         if let Some(new) = &ct.mark {
             *mark = new.value & new.mask | *mark & !new.mask;
         }
@@ -140,7 +202,9 @@ fn commit<P: Platform>(
             over(new, labels);
         }
     });
-    table.confirm(section, conn)
+    table.confirm(section, conn)?;
+    table.tell(section, conn, 0);
+    Ok(())
 }
 
 fn over(new: &Masked<[u8; 16]>, labels: &mut [u8; 16]) {
@@ -192,19 +256,34 @@ fn find<P: Platform, Pk: Packet>(
     zone: u16,
 ) -> Result<Option<Tracked<P>>> {
     let Some(Looked { tuple, seen, is_error }) = look(&mut frame.packet, key, layers, zone)? else {
+        table.count_one(Count::Invalid);
         return Ok(None);
     };
     if let Some((conn, Place { is_reply })) = table.find(section, &tuple) {
         let tracked = Tracked { conn: conn.clone(), is_reply, is_error };
-        match if is_error { Verdict::Pass } else { conn.pass(&seen, is_reply) } {
+        match if is_error { Verdict::Pass } else { conn.pass(&seen, is_reply, table.timeouts()) } {
             Verdict::Pass => return Ok(Some(tracked)),
-            Verdict::Invalid => return Ok(None),
+            Verdict::Invalid => {
+                table.count_one(Count::Invalid);
+                return Ok(None);
+            }
             Verdict::Reopen => table.remove(conn),
         }
     } else if is_error {
+        table.count_one(Count::Error);
         return Ok(None);
     }
-    let Some(conn) = Conn::begin(tuple, &seen)? else { return Ok(None) };
+    let expected = table.expected(&tuple);
+    let master = expected.as_ref().map(|expected| expected.master.clone());
+    let Some(conn) = Conn::begin(tuple, &seen, table.timeouts(), master)? else {
+        table.count_one(Count::Invalid);
+        return Ok(None);
+    };
+    if let Some(expected) = &expected
+        && let Some(port) = expected.real_port
+    {
+        choose::follow(table, section, &conn, &expected.master, expected.is_reply, port)?;
+    }
     Ok(Some(Tracked { conn: Shared::try_new(conn)?, is_reply: false, is_error: false }))
 }
 
@@ -228,9 +307,13 @@ fn tell<P: Platform>(tracked: Option<&Tracked<P>>, key: &mut FlowKey, zone: u16,
     if !conn.has(CONFIRMED) {
         bits |= state::NEW;
     }
+    // For as long as it lasts.
+    if conn.master().is_some() {
+        bits |= state::RELATED;
+    }
     key.ct_state = bits;
     (key.ct_mark, key.ct_labels) = conn.mark_and_labels();
-    let original = conn.original();
+    let original = conn.master().map_or(conn.original(), |master| master.original());
     (key.ct_orig_src, key.ct_orig_dst) = (original.src, original.dst);
     key.ct_orig_proto = original.proto;
     let (src, dst) = (original.src_port, original.dst_port);
@@ -272,10 +355,7 @@ fn look<Pk: Packet>(packet: &mut Pk, key: &FlowKey, layers: &Layers, zone: u16) 
         let seen = match tuple.proto {
             IP_TCP => segment(packet, l4, end)?,
             IP_UDP => datagram(packet, l4, end)?,
-            _ => {
-                let chunk = l4.saturating_add(size_of::<Sctp>());
-                header::<u8, Pk>(packet, chunk)?.filter(|_| chunk < end).map(|&kind| Seen::Sctp(kind))
-            }
+            _ => association(packet, l4, end)?,
         };
         return seen.map_or(Ok(None), |seen| looked(tuple, seen));
     }
@@ -355,6 +435,7 @@ fn segment<Pk: Packet>(packet: &mut Pk, l4: usize, end: usize) -> Result<Option<
         window: tcp.window.get(),
         len: u32::try_from(len).unwrap_or(u32::MAX),
         scale: None,
+        sack: false,
     };
     if segment.flags & 2 != 0 {
         let mut options = [0; OPTIONS_MAX];
@@ -364,6 +445,17 @@ fn segment<Pk: Packet>(packet: &mut Pk, l4: usize, end: usize) -> Result<Option<
         segment.read_options(options);
     }
     Ok(Some(Seen::Tcp(segment)))
+}
+
+/// The first chunk, and the tag that an INIT or INIT ACK behind its header of four bytes asks for.
+fn association<Pk: Packet>(packet: &mut Pk, l4: usize, end: usize) -> Result<Option<Seen>> {
+    let Some(&Sctp { tag, .. }) = header::<Sctp, Pk>(packet, l4)? else { return Ok(None) };
+    let at = l4.saturating_add(size_of::<Sctp>());
+    let Some(&kind) = header::<u8, Pk>(packet, at)?.filter(|_| at < end) else { return Ok(None) };
+    let asks = at.saturating_add(4);
+    let init = header::<Be32, Pk>(packet, asks)?.filter(|_| asks.saturating_add(4) <= end);
+    let init = init.map_or(0, |init| init.get());
+    Ok(Some(Seen::Sctp(Chunk { kind, tag: tag.get(), init })))
 }
 
 /// A datagram is not longer than its packet, nor shorter than its header.

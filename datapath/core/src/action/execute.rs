@@ -52,8 +52,10 @@ pub(crate) fn execute<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     packet: Pk,
     key: &mut FlowKey,
     actions: &Actions,
+    mru: u16,
 ) -> Result<()> {
-    let frame = Frame::try_new(packet, key)?;
+    let mut frame = Frame::try_new(packet, key)?;
+    frame.mru = mru;
     let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
     let _ = run.pass(frame, key, Work::List(actions.list(), actions.opaque()));
     run.finish();
@@ -110,7 +112,8 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         counters.add(MASK_HIT, tried);
         let Some(flow) = flow else {
             counters.add(MISSED, 1);
-            deliver::upcall(self.dp, self.section, Kind::Miss, key, &mut frame.packet, usize::MAX);
+            let (packet, mru) = (&mut frame.packet, frame.mru);
+            deliver::upcall(self.dp, self.section, Kind::Miss, key, packet, usize::MAX, mru);
             return Ok(());
         };
         counters.add(HIT, 1);
@@ -134,12 +137,13 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 Action::Output(port) => {
                     let keep = core::mem::replace(&mut frame.keep, usize::MAX);
                     if is_last {
-                        deliver::output(self.dp, self.section, *port, key.mac_proto, frame.packet, keep);
+                        let (packet, mru) = (frame.packet, frame.mru);
+                        deliver::output(self.dp, self.section, *port, key.mac_proto, packet, keep, mru);
                         return Ok(());
                     }
                     // Without memory for a copy, this port goes without.
                     if let Ok(copy) = frame.packet.try_clone() {
-                        deliver::output(self.dp, self.section, *port, key.mac_proto, copy, keep);
+                        deliver::output(self.dp, self.section, *port, key.mac_proto, copy, keep, frame.mru);
                     }
                 }
                 Action::Userspace(to) => {
@@ -151,7 +155,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                         actions: to.actions.then_some(opaque),
                         egress_tun_port: to.egress_tun_port,
                     };
-                    deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep);
+                    deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep, frame.mru);
                 }
                 Action::Trunc(len) => frame.keep = *len as usize,
                 Action::Set(set) => set::set(&mut frame, key, set)?,
@@ -209,7 +213,12 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                         return self.inside(frame, key, Work::List(actions, opaque));
                     }
                 }
-                Action::Ct(ct) => ct::track(&self.dp.conntrack, self.section, &mut frame, key, ct)?,
+                Action::Ct(ct) => {
+                    if !ct::track(&self.dp.conntrack, self.section, &mut frame, key, ct)? {
+                        // A fragment, which waits for others.
+                        return Ok(());
+                    }
+                }
                 Action::CtClear => ct::clear(&mut frame, key),
                 Action::Drop(_) => return Ok(()),
             }

@@ -17,13 +17,15 @@ pub(crate) struct Frame<P: Platform, Pk> {
     stale: bool,
     /// How much of it the next output or upcall shows.
     pub keep: usize,
+    /// The longest fragment that it was put together from, without the link layer header; 0 = it was no fragments.
+    pub mru: u16,
 }
 
 impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// Reads a packet's key.
     pub fn try_new(mut packet: Pk, key: &mut FlowKey) -> Result<Frame<P, Pk>> {
         let layers = extract(&mut packet, key)?;
-        Ok(Frame { packet, tracked: None, layers, stale: false, keep: usize::MAX })
+        Ok(Frame { packet, tracked: None, layers, stale: false, keep: usize::MAX, mru: 0 })
     }
 
     pub fn try_clone(&self) -> Result<Frame<P, Pk>> {

@@ -6,13 +6,16 @@
 mod ct;
 pub(crate) mod execute;
 mod frame;
+mod helper;
 mod nat;
 mod resize;
 mod set;
 #[cfg(test)]
 mod tests;
 
+use crate::conntrack::Helper;
 pub use crate::conntrack::nat::{End, Range};
+use crate::conntrack::timeout::NAME_MAX;
 use crate::key::{Be16, Be32, Mac};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -158,6 +161,12 @@ pub struct Ct {
     pub labels: Option<Masked<[u8; 16]>>,
     /// Whether its addresses are translated.
     pub nat: Option<Nat>,
+    /// What is looked for in its packets.
+    pub helper: Option<Helper>,
+    /// Which events it tells of ([`event::bits`](crate::conntrack::event::bits)).
+    pub event_mask: Option<u32>,
+    /// The name of the policy that says how long it lasts, up to a zero.
+    pub timeout: Option<[u8; NAME_MAX]>,
 }
 
 /// Translation of addresses.

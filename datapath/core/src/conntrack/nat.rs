@@ -73,6 +73,37 @@ pub(crate) fn settle<P: Platform>(
     if !is_free(&tuple) {
         return Err(Errno::ENOSPC);
     }
+    finish(conn, &original, &tuple)
+}
+
+/// Translates a connection that was expected as its master is: `port` is where it really goes, `is_reply` whether it goes
+/// the way of its master's replies.
+///
+/// # Errors
+/// `ENOSPC`: no free tuple was found.
+pub(crate) fn follow<P: Platform>(
+    table: &Conntrack<P>,
+    section: &P::Guard,
+    conn: &Conn<P>,
+    master: &Conn<P>,
+    is_reply: bool,
+    port: Be16,
+) -> Result<()> {
+    let original = *conn.original();
+    let back = if is_reply { *master.original() } else { master.reply() };
+    let mut tuple = Tuple { src: back.dst, dst: back.src, dst_port: port, ..original };
+    let is_free = |tuple: &Tuple| tuple.invert().is_some_and(|answer| table.find(section, &answer).is_none());
+    if !is_free(&tuple) {
+        choose_port(&mut tuple, End::Src, &Range::default(), 0, &is_free);
+    }
+    if !is_free(&tuple) {
+        return Err(Errno::ENOSPC);
+    }
+    finish(conn, &original, &tuple)
+}
+
+/// Notes what a connection's packets become.
+fn finish<P: Platform>(conn: &Conn<P>, original: &Tuple, tuple: &Tuple) -> Result<()> {
     let reply = tuple.invert().ok_or(Errno::EINVAL)?;
     let source = (tuple.src, tuple.src_port) != (original.src, original.src_port);
     let destination = tuple.dst != original.dst || !tuple.is_icmp() && tuple.dst_port != original.dst_port;

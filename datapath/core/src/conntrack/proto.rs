@@ -1,5 +1,6 @@
-//! What a packet does to its connection, by protocol, and how long the state lasts.
+//! What a packet does to its connection, by protocol.
 
+use super::conn::Spec;
 use super::tcp::{Segment, Tcp, TcpState};
 use super::tuple;
 use super::tuple::Tuple;
@@ -9,8 +10,7 @@ use crate::wire::{IP_SCTP, IP_TCP, IP_UDP};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Seen {
     Tcp(Segment),
-    /// The type of the first chunk.
-    Sctp(u8),
+    Sctp(Chunk),
     Other,
 }
 
@@ -28,6 +28,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum SctpState {
+    /// Nothing was seen: user space made it.
+    Unset = 0,
     /// It is over.
     Closed = 1,
     /// INIT was seen.
@@ -46,26 +48,69 @@ pub enum SctpState {
     HeartbeatSent = 8,
 }
 
+/// An SCTP association.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sctp {
+    pub state: SctpState,
+    /// Verification tags of packets of the original direction and of replies; 0 = not known.
+    pub tags: [u32; 2],
+}
+
+/// What is looked at of an SCTP packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk {
+    /// The type of the first chunk.
+    pub kind: u8,
+    /// The packet's verification tag.
+    pub tag: u32,
+    /// The tag that INIT and INIT ACK ask for.
+    pub init: u32,
+}
+
 /// A connection's state in its protocol's own terms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Proto {
     Tcp(Tcp),
-    Sctp(SctpState),
+    Sctp(Sctp),
+    Udp {
+        /// From when on an answered conversation is more than a question.
+        stream: u64,
+    },
     Other,
 }
 
+/// Nanoseconds after which a UDP conversation that still goes on is a stream.
+const STREAM: u64 = 2_000_000_000;
+
 impl Proto {
     /// The state of a connection that a packet may begin.
-    pub fn begin(tuple: &Tuple, seen: &Seen) -> Option<Proto> {
+    pub fn begin(tuple: &Tuple, seen: &Seen, now: u64) -> Option<Proto> {
         match seen {
             Seen::Tcp(segment) => Tcp::begin(segment).map(Proto::Tcp),
-            Seen::Sctp(chunk) => match *chunk {
-                chunk::INIT => Some(Proto::Sctp(SctpState::CookieWait)),
-                chunk::HEARTBEAT => Some(Proto::Sctp(SctpState::HeartbeatSent)),
-                _ => None,
-            },
+            Seen::Sctp(chunk) => {
+                let state = match chunk.kind {
+                    chunk::INIT => SctpState::CookieWait,
+                    chunk::HEARTBEAT => SctpState::HeartbeatSent,
+                    _ => return None,
+                };
+                Some(Proto::Sctp(Sctp { state, tags: [chunk.tag, 0] }))
+            }
             Seen::Other if tuple.is_icmp() && !tuple::begins(tuple.version, tuple.icmp_type()) => None,
+            Seen::Other if tuple.proto == IP_UDP => Some(Proto::Udp { stream: now.saturating_add(STREAM) }),
             Seen::Other => Some(Proto::Other),
+        }
+    }
+
+    /// The state of a connection that no packet began. None: that is of another protocol.
+    pub fn create(spec: &Spec, now: u64) -> Option<Proto> {
+        match (spec.original.proto, spec.tcp, spec.sctp) {
+            (IP_TCP, state, None) => Some(Proto::Tcp(Tcp::create(state.unwrap_or(TcpState::Unset)))),
+            (IP_SCTP, None, state) => {
+                Some(Proto::Sctp(Sctp { state: state.unwrap_or(SctpState::Unset), tags: [0; 2] }))
+            }
+            (IP_UDP, None, None) => Some(Proto::Udp { stream: now.saturating_add(STREAM) }),
+            (_, None, None) => Some(Proto::Other),
+            _ => None,
         }
     }
 
@@ -73,22 +118,73 @@ impl Proto {
     pub fn pass(&mut self, seen: &Seen, is_reply: bool) -> Verdict {
         match (self, seen) {
             (Proto::Tcp(tcp), Seen::Tcp(segment)) => tcp.pass(segment, is_reply),
-            (Proto::Sctp(state), Seen::Sctp(chunk)) => {
-                if *state == SctpState::Closed && *chunk == chunk::INIT {
-                    return Verdict::Reopen;
-                }
-                *state = sctp(*state, *chunk, is_reply);
-                Verdict::Pass
-            }
-            (Proto::Other, Seen::Other) => Verdict::Pass,
+            (Proto::Sctp(sctp), Seen::Sctp(chunk)) => sctp.pass(chunk, is_reply),
+            (Proto::Udp { .. } | Proto::Other, Seen::Other) => Verdict::Pass,
             _ => Verdict::Invalid,
         }
+    }
+
+    /// The state as a number, where a protocol has states.
+    pub fn state_number(&self) -> u8 {
+        match self {
+            Proto::Tcp(tcp) => tcp.state as u8,
+            Proto::Sctp(sctp) => sctp.state as u8,
+            Proto::Udp { .. } | Proto::Other => 0,
+        }
+    }
+
+    /// Whether an answered connection has proved that both ends mean it, so that it is not given up for a new one.
+    pub fn is_assured(&self, now: u64) -> bool {
+        match self {
+            Proto::Tcp(tcp) => !matches!(
+                tcp.state,
+                TcpState::Unset
+                    | TcpState::SynSent
+                    | TcpState::SynSent2
+                    | TcpState::SynRecv
+                    | TcpState::Close
+            ),
+            Proto::Sctp(sctp) => sctp.state == SctpState::Established,
+            Proto::Udp { stream } => now >= *stream,
+            Proto::Other => false,
+        }
+    }
+}
+
+impl Sctp {
+    fn pass(&mut self, chunk: &Chunk, is_reply: bool) -> Verdict {
+        if self.state == SctpState::Closed && chunk.kind == chunk::INIT {
+            return Verdict::Reopen;
+        }
+        let [original, reply] = &mut self.tags;
+        let (own, other) = if is_reply { (reply, original) } else { (original, reply) };
+        let fits = match chunk.kind {
+            // Its receiver's tag is not known to its sender (RFC 9260, 8.5.1).
+            chunk::INIT => chunk.tag == 0,
+            // With the T bit they carry their sender's own tag.
+            chunk::ABORT | chunk::SHUTDOWN_COMPLETE => {
+                *own == 0 || *other == 0 || chunk.tag == *own || chunk.tag == *other
+            }
+            _ => *own == 0 || chunk.tag == *own,
+        };
+        if !fits {
+            return Verdict::Invalid;
+        }
+        match chunk.kind {
+            // What the sender of these wants to see in packets to it.
+            chunk::INIT | chunk::INIT_ACK => *other = chunk.init,
+            _ if *own == 0 => *own = chunk.tag,
+            _ => {}
+        }
+        self.state = sctp(self.state, chunk.kind, is_reply);
+        Verdict::Pass
     }
 }
 
 /// Chunk types (RFC 9260, 3.2).
 mod chunk {
     pub const INIT: u8 = 1;
+    pub const INIT_ACK: u8 = 2;
     pub const HEARTBEAT: u8 = 4;
     pub const HEARTBEAT_ACK: u8 = 5;
     pub const ABORT: u8 = 6;
@@ -115,43 +211,6 @@ fn sctp(state: SctpState, kind: u8, is_reply: bool) -> SctpState {
         }
         (chunk::SHUTDOWN_ACK, ShutdownSent | ShutdownRecd) => ShutdownAckSent,
         (_, state) => state,
-    }
-}
-
-/// Seconds that a state lasts without packets: Linux's defaults (nf_conntrack_*_timeout).
-pub(crate) fn lifetime(tuple: &Tuple, proto: &Proto, replied: bool) -> u64 {
-    match proto {
-        Proto::Tcp(tcp) => match tcp.state {
-            TcpState::SynSent | TcpState::SynSent2 | TcpState::FinWait | TcpState::TimeWait => 120,
-            TcpState::SynRecv | TcpState::CloseWait => 60,
-            // Nobody has answered a connection that was picked up (nf_conntrack_tcp_timeout_unacknowledged).
-            TcpState::Established if !replied => 300,
-            TcpState::Established => 432_000,
-            TcpState::LastAck => 30,
-            TcpState::Close => 10,
-        },
-        Proto::Sctp(state) => match state {
-            SctpState::Closed => 10,
-            SctpState::CookieWait | SctpState::CookieEchoed => 3,
-            SctpState::Established => 210,
-            SctpState::ShutdownSent | SctpState::ShutdownRecd | SctpState::ShutdownAckSent => 3,
-            SctpState::HeartbeatSent => 30,
-        },
-        Proto::Other if tuple.is_icmp() => 30,
-        Proto::Other if tuple.proto == IP_UDP && replied => 120,
-        Proto::Other if tuple.proto == IP_UDP => 30,
-        Proto::Other => 600,
-    }
-}
-
-/// Whether an answered connection has proved that both ends mean it, so that it is not given up for a new one.
-pub(crate) fn is_assured(tuple: &Tuple, proto: &Proto) -> bool {
-    match proto {
-        Proto::Tcp(tcp) => {
-            !matches!(tcp.state, TcpState::SynSent | TcpState::SynSent2 | TcpState::SynRecv | TcpState::Close)
-        }
-        Proto::Sctp(state) => *state == SctpState::Established,
-        Proto::Other => tuple.proto == IP_UDP,
     }
 }
 

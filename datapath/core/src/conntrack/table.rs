@@ -4,12 +4,18 @@
 //! entries, since the table doubles as it fills. What has expired is not found any more; it is taken out by whoever adds a
 //! connection, some chains at a time, and by [`Conntrack::sweep`].
 
-use super::conn::{self, CLASH, Conn};
+use super::conn::{self, CLASH, Conn, Spec};
+use super::event::{Observer, bits};
+use super::helper::Expectations;
+use super::timeout::Timeouts;
 use super::zones::{Limit, Zones};
 use super::{Snapshot, Tuple};
 use crate::hash::Hasher;
+use crate::packet::Packet;
+use crate::percpu::{Counters, PerCpu};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, RcuBox, RcuCell, Result, Shared, try_push};
 
 /// How many connections there are at most (Linux's nf_conntrack_max, on a machine with some memory).
@@ -27,15 +33,46 @@ pub struct Conntrack<P: Platform> {
     hasher: Hasher,
     count: AtomicU32,
     max: AtomicU32,
-    writer: P::Mutex<Writer>,
+    writer: P::Mutex<Writer<P>>,
     zones: P::Mutex<Zones>,
+    timeouts: Timeouts<P>,
+    observer: RcuCell<P, Box<dyn Observer<P>>>,
+    counters: PerCpu<P, Counters<COUNTERS>>,
+    pub(super) expectations: P::Mutex<Expectations<P>>,
+    /// Whether there are expectations, perhaps.
+    pub(super) expecting: AtomicBool,
+    pub(super) fragments: super::frag::Fragments<P>,
 }
 
 /// What writers know.
-struct Writer {
+struct Writer<P: Platform> {
     /// Where the next sweep goes on.
     swept: Cursor,
+    /// Taken out, and not told of yet.
+    dead: Vec<Shared<Conn<P>>>,
 }
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Count {
+    /// Packets that can't be tracked.
+    Invalid,
+    /// Connections put into the table.
+    Insert,
+    /// Connections that should have been, and were not.
+    InsertFailed,
+    /// Connections refused since the table was full.
+    Drop,
+    /// Connections given up for new ones.
+    EarlyDrop,
+    /// ICMP errors about no connection.
+    Error,
+    /// Connections that two packets began at once.
+    ClashResolve,
+}
+
+/// How many of those there are.
+pub const COUNTERS: usize = 7;
 
 struct Buckets<P: Platform> {
     bits: u32,
@@ -123,9 +160,73 @@ impl<P: Platform> Conntrack<P> {
             hasher: Hasher::random::<P>(),
             count: AtomicU32::new(0),
             max: AtomicU32::new(MAX_CONNECTIONS),
-            writer: P::Mutex::try_new(c"pfnl conntrack", Writer { swept: Cursor::default() })?,
+            writer: P::Mutex::try_new(
+                c"pfnl conntrack",
+                Writer { swept: Cursor::default(), dead: Vec::new() },
+            )?,
             zones: P::Mutex::try_new(c"pfnl zones", Zones::default())?,
+            timeouts: Timeouts::try_new()?,
+            observer: RcuCell::new(None),
+            counters: PerCpu::try_new(usize::MAX)?,
+            expectations: P::Mutex::try_new(c"pfnl expectations", Vec::new())?,
+            expecting: AtomicBool::new(false),
+            fragments: super::frag::Fragments::try_new()?,
         })
+    }
+
+    /// How long connections last.
+    pub fn timeouts(&self) -> &Timeouts<P> {
+        &self.timeouts
+    }
+
+    /// Says who is told of connections; None: nobody is.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn set_observer(&self, observer: Option<Box<dyn Observer<P>>>) -> Result<()> {
+        let observer = observer.map(RcuBox::try_new).transpose()?;
+        let _writer = self.writer.lock();
+        self.observer.store(observer);
+        Ok(())
+    }
+
+    pub(crate) fn count_one(&self, what: Count) {
+        self.counters.local().add(what as usize, 1);
+    }
+
+    /// What was counted, by processor, in [`Count`]'s order.
+    pub fn counts(&self) -> impl Iterator<Item = [u64; COUNTERS]> {
+        self.counters.iter().map(Counters::values)
+    }
+
+    /// Tells of what happened to a connection in the table since the last time.
+    pub(crate) fn tell(&self, section: &P::Guard, conn: &Shared<Conn<P>>, portid: u32) {
+        let Some(observer) = self.observer.load(section) else { return };
+        let events = conn.take_events();
+        if events != 0 && observer.listens(events) {
+            observer.tell(conn, events, portid);
+        }
+    }
+
+    /// Tells of the connections that were taken out.
+    fn tell_of_the_dead(&self, section: &P::Guard, dead: &[Shared<Conn<P>>], portid: u32) {
+        let Some(observer) = self.observer.load(section) else { return };
+        for conn in dead.iter().filter(|conn| conn.event_mask() & bits::DESTROY != 0) {
+            observer.tell(conn, bits::DESTROY, portid);
+        }
+    }
+
+    /// Puts a connection into the table that no packet began.
+    ///
+    /// # Errors
+    /// `EINVAL`: its state is of another protocol. `EEXIST`, `ENOSPC`, `ENOMEM`.
+    pub fn create(&self, spec: &Spec, portid: u32) -> Result<Shared<Conn<P>>> {
+        let section = P::enter();
+        let conn = Shared::try_new(Conn::create(spec)?)?;
+        self.confirm(&section, &conn)?;
+        conn.happened(bits::MARK);
+        self.tell(&section, &conn, portid);
+        Ok(conn)
     }
 
     /// How many connections there are, expired ones that are still to be swept among them.
@@ -158,12 +259,36 @@ impl<P: Platform> Conntrack<P> {
     /// # Errors
     /// `EEXIST` when there is one with a tuple of it; `ENOSPC` when the table is full; `ENOMEM`.
     pub(crate) fn confirm(&self, section: &P::Guard, conn: &Shared<Conn<P>>) -> Result<()> {
-        let (original, reply) = (*conn.original(), conn.reply());
-        let mut writer = self.writer.lock();
         if conn.has(conn::CONFIRMED) {
             return Ok(());
         }
-        self.sweep_some(section, &mut writer, SWEPT_PER_ADD);
+        let mut writer = self.writer.lock();
+        let result = self.confirm_locked(section, &mut writer, conn);
+        let dead = core::mem::take(&mut writer.dead);
+        drop(writer);
+        self.tell_of_the_dead(section, &dead, 0);
+        match result {
+            Ok(()) => {
+                conn.happened(if conn.has(conn::EXPECTED) { bits::RELATED } else { bits::NEW });
+                self.count_one(Count::Insert);
+            }
+            Err(Errno::ENOSPC) => self.count_one(Count::Drop),
+            Err(_) => self.count_one(Count::InsertFailed),
+        }
+        result
+    }
+
+    fn confirm_locked(
+        &self,
+        section: &P::Guard,
+        writer: &mut Writer<P>,
+        conn: &Shared<Conn<P>>,
+    ) -> Result<()> {
+        let (original, reply) = (*conn.original(), conn.reply());
+        if conn.has(conn::CONFIRMED) {
+            return Ok(());
+        }
+        self.sweep_some(section, writer, SWEPT_PER_ADD);
         for tuple in [&original, &reply] {
             if let Some(buckets) = self.buckets.load(section)
                 && let Some(other) = find_any(buckets.chain(section, tuple.hash(self.hasher)), tuple)
@@ -172,11 +297,11 @@ impl<P: Platform> Conntrack<P> {
                     return Err(CLASH);
                 }
                 let other = other.clone();
-                self.unlink(section, &other)?;
+                self.unlink(section, writer, &other)?;
             }
         }
         if self.count() >= self.max() {
-            self.give_one_up(section)?;
+            self.give_one_up(section, writer)?;
         }
         self.grow(section)?;
         let buckets = self.buckets.load(section).ok_or(Errno::ENOMEM)?;
@@ -203,21 +328,34 @@ impl<P: Platform> Conntrack<P> {
 
     /// Takes a connection out of the table.
     pub fn remove(&self, conn: &Shared<Conn<P>>) {
+        self.remove_for(conn, 0);
+    }
+
+    /// As [`Conntrack::remove`], at the request of `portid`.
+    pub fn remove_for(&self, conn: &Shared<Conn<P>>, portid: u32) {
         let section = P::enter();
-        let _writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         // Without memory for shorter chains it stays, and is not found any more, until a sweep takes it out.
         conn.set(conn::DYING);
-        let _ = self.unlink(&section, conn);
+        let _ = self.unlink(&section, &mut writer, conn);
+        let dead = core::mem::take(&mut writer.dead);
+        drop(writer);
+        self.tell_of_the_dead(&section, &dead, portid);
     }
 
     /// Takes out every connection that `which` names; answers how many those were.
     pub fn flush(&self, which: impl Fn(&Snapshot) -> bool) -> u32 {
+        self.flush_for(0, which)
+    }
+
+    /// As [`Conntrack::flush`], at the request of `portid`.
+    pub fn flush_for(&self, portid: u32, which: impl Fn(&Snapshot) -> bool) -> u32 {
         let (mut cursor, mut flushed) = (Cursor::default(), 0u32);
         while let Some(conn) = self.next(&mut cursor) {
             if which(&conn.snapshot()) {
                 // Its chain gets shorter, by one entry or by both of this connection's.
                 cursor.skip = 0;
-                self.remove(&conn);
+                self.remove_for(&conn, portid);
                 flushed = flushed.saturating_add(1);
             }
         }
@@ -247,16 +385,22 @@ impl<P: Platform> Conntrack<P> {
         let section = P::enter();
         let mut writer = self.writer.lock();
         self.sweep_some(&section, &mut writer, chains);
+        let dead = core::mem::take(&mut writer.dead);
+        drop(writer);
+        self.tell_of_the_dead(&section, &dead, 0);
+        let now = P::now();
+        self.forget_expectations(|old| old.expires <= now);
+        self.fragments.sweep();
     }
 
-    fn sweep_some(&self, section: &P::Guard, writer: &mut Writer, chains: usize) {
+    fn sweep_some(&self, section: &P::Guard, writer: &mut Writer<P>, chains: usize) {
         let Some(buckets) = self.buckets.load(section) else { return };
         let now = P::now();
         for _ in 0..chains.min(buckets.chains.len()) {
             let chain = buckets.chain(section, writer.swept.hash);
             for entry in chain.iter().filter(|entry| entry.conn.is_over(now)) {
                 // One that finds no memory stays for the next sweep.
-                let _ = self.unlink(section, &entry.conn);
+                let _ = self.unlink(section, writer, &entry.conn);
             }
             writer.swept.forward(buckets.shift());
             if writer.swept.done {
@@ -266,7 +410,7 @@ impl<P: Platform> Conntrack<P> {
     }
 
     /// Makes room: of the chains around a random one, the first connection that is not assured goes.
-    fn give_one_up(&self, section: &P::Guard) -> Result<()> {
+    fn give_one_up(&self, section: &P::Guard, writer: &mut Writer<P>) -> Result<()> {
         let buckets = self.buckets.load(section).ok_or(Errno::ENOMEM)?;
         let mut from = [0; 8];
         P::random(&mut from);
@@ -275,7 +419,8 @@ impl<P: Platform> Conntrack<P> {
             let chain = buckets.chain(section, cursor.hash);
             if let Some(entry) = chain.iter().find(|entry| !entry.conn.has(conn::ASSURED)) {
                 entry.conn.set(conn::DYING);
-                return self.unlink(section, &entry.conn);
+                self.count_one(Count::EarlyDrop);
+                return self.unlink(section, writer, &entry.conn);
             }
             cursor.forward(buckets.shift());
             cursor.done = false;
@@ -284,9 +429,13 @@ impl<P: Platform> Conntrack<P> {
     }
 
     /// Takes a connection out that is in the table; the caller has the writer's lock.
-    fn unlink(&self, section: &P::Guard, conn: &Shared<Conn<P>>) -> Result<()> {
+    fn unlink(&self, section: &P::Guard, writer: &mut Writer<P>, conn: &Shared<Conn<P>>) -> Result<()> {
         if self.take_out(section, conn)? && conn.has(conn::CONFIRMED) {
             conn.set(conn::DYING);
+            if self.observer.load(section).is_some_and(|observer| observer.listens(bits::DESTROY)) {
+                // Without memory nobody is told.
+                let _ = try_push(&mut writer.dead, conn.clone());
+            }
             self.zones.lock().sub(conn.original().zone);
             // Relaxed: changed under the writer's lock only.
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -335,6 +484,22 @@ impl<P: Platform> Conntrack<P> {
         }
         self.buckets.store(Some(new));
         Ok(())
+    }
+
+    /// Takes a fragment of a zone: see [`Fragments::collect`](super::frag::Fragments::collect).
+    pub(crate) fn collect<Pk: Packet>(
+        &self,
+        packet: &mut Pk,
+        v6: bool,
+        l3: usize,
+        zone: u16,
+    ) -> Result<super::frag::Collected> {
+        self.fragments.collect(packet, v6, l3, zone)
+    }
+
+    /// Bytes of fragments that wait for others.
+    pub fn waiting_memory(&self) -> usize {
+        self.fragments.memory()
     }
 
     // Zones.

@@ -34,6 +34,8 @@ const MAX_SCALE: u8 = 14;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum TcpState {
+    /// Nothing was seen: user space made it.
+    Unset = 0,
     /// A SYN was seen.
     SynSent = 1,
     /// SYN and ACK were seen.
@@ -65,6 +67,8 @@ pub(crate) struct Segment {
     pub len: u32,
     /// Window scale, if the option is there.
     pub scale: Option<u8>,
+    /// The other end may acknowledge selectively.
+    pub sack: bool,
 }
 
 impl Segment {
@@ -86,14 +90,18 @@ impl Segment {
         )
     }
 
-    /// Reads the window scale from a header's options.
+    /// Reads window scale and permission to acknowledge selectively from a header's options.
     pub fn read_options(&mut self, mut options: &[u8]) {
         loop {
             options = match options {
                 [1, rest @ ..] => rest,
                 [3, 3, scale, ..] => {
                     self.scale = Some((*scale).min(MAX_SCALE));
-                    return;
+                    options.get(3..).unwrap_or_default()
+                }
+                [4, 2, rest @ ..] => {
+                    self.sack = true;
+                    rest
                 }
                 [kind, len, ..] if *kind >= 2 && *len >= 2 => match options.get(usize::from(*len)..) {
                     Some(rest) => rest,
@@ -113,6 +121,7 @@ struct End {
     limit: Option<u32>,
     max_window: u32,
     scale: Option<u8>,
+    sack: bool,
     fin: bool,
 }
 
@@ -148,6 +157,26 @@ impl Tcp {
         }
         let liberal = state == TcpState::Established;
         Some(Tcp { state, liberal, original: End::default(), reply: End::default() })
+    }
+
+    /// A connection that no segment began: windows are taken as they come.
+    pub fn create(state: TcpState) -> Tcp {
+        Tcp { state, liberal: true, original: End::default(), reply: End::default() }
+    }
+
+    /// Of both ends, window scale and flags as ctnetlink shows them (`IP_CT_TCP_FLAG_*`).
+    pub fn ends(&self) -> [(u8, u8); 2] {
+        const WINDOW_SCALE: u8 = 0x01;
+        const SACK_PERM: u8 = 0x02;
+        const BE_LIBERAL: u8 = 0x08;
+        let of = |end: &End| {
+            let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+            let flags = flag(end.scale.is_some(), WINDOW_SCALE)
+                | flag(end.sack, SACK_PERM)
+                | flag(self.liberal, BE_LIBERAL);
+            (end.scale.unwrap_or(0), flags)
+        };
+        [of(&self.original), of(&self.reply)]
     }
 
     /// A segment passes. One that is invalid changes nothing.
@@ -213,6 +242,10 @@ impl Tcp {
             (FinWait | CloseWait, flags) if flags & FIN != 0 && both_fins => LastAck,
             (FinWait, ACK) => CloseWait,
             (LastAck, ACK) => TimeWait,
+            (Unset, SYN) => SynSent,
+            (Unset, SYN_ACK) => SynRecv,
+            (Unset, flags) if flags & FIN != 0 => FinWait,
+            (Unset, ACK) => Established,
             (state, _) => state,
         };
         Some(next)
@@ -226,7 +259,15 @@ impl Tcp {
         if !from.seen {
             let scale = if segment.has(SYN) { segment.scale } else { Some(MAX_SCALE) };
             let limit = from.limit.map_or(end, |limit| later(limit, end));
-            from = End { seen: true, end, limit: Some(limit), max_window: 1, scale, fin: from.fin };
+            from = End {
+                seen: true,
+                end,
+                limit: Some(limit),
+                max_window: 1,
+                scale,
+                sack: segment.sack,
+                fin: from.fin,
+            };
         }
         // Scales hold if both have one (RFC 7323, 2.2), and not in segments with SYN.
         let scaled = !segment.has(SYN) && (self.liberal || to.scale.is_some());
@@ -261,7 +302,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub fn segment(flags: u16, seq: u32, ack: u32, len: u32) -> Segment {
-        Segment { seq, ack, flags, window: 1000, len, scale: None }
+        Segment { seq, ack, flags, window: 1000, len, scale: None, sack: false }
     }
 
     fn open(isn: u32, peer: u32) -> Tcp {
@@ -393,7 +434,7 @@ pub(super) mod tests {
         ) {
             let mut tcp = open(1, 2);
             for (seq, ack, flags, window, len, is_reply) in segments {
-                let mut segment = Segment { seq, ack, flags, window, len: len.into(), scale: None };
+                let mut segment = Segment { seq, ack, flags, window, len: len.into(), scale: None, sack: false };
                 segment.read_options(&options);
                 let before = tcp.state;
                 if tcp.pass(&segment, is_reply) != Verdict::Pass {

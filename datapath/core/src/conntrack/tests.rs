@@ -1,6 +1,7 @@
 //! The table against a model, and what it does when it is full.
 
 use super::conn::{ASSURED, CONFIRMED, DYING};
+use super::timeout::{Kind, Timeouts};
 use super::zones::Limit;
 use super::*;
 use crate::key::Be16;
@@ -23,7 +24,8 @@ fn tuple(n: u16, zone: u16) -> Tuple {
 }
 
 fn conn(tuple: Tuple) -> Shared<Conn<User>> {
-    Shared::try_new(Conn::begin(tuple, &Seen::Other).unwrap().unwrap()).unwrap()
+    let timeouts = Timeouts::try_new().unwrap();
+    Shared::try_new(Conn::begin(tuple, &Seen::Other, &timeouts, None).unwrap().unwrap()).unwrap()
 }
 
 fn walk(table: &Conntrack<User>) -> Vec<Tuple> {
@@ -158,11 +160,37 @@ fn expired_connections_go_as_others_come() {
 
 #[test]
 fn timeouts_are_linuxs() {
+    let timeouts = Timeouts::<User>::try_new().unwrap();
     let conn = conn(tuple(1, 0));
     let timeout = |conn: &Conn<User>| conn.snapshot().timeout.div_ceil(10) * 10;
     assert_eq!(timeout(&conn), 30);
-    conn.pass(&Seen::Other, true);
-    assert_eq!(timeout(&conn), 120);
-    assert!(conn.has(ASSURED));
+    // An answer that comes at once is that to a question.
+    conn.pass(&Seen::Other, true, &timeouts);
+    assert_eq!((timeout(&conn), conn.has(ASSURED)), (30, false));
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    conn.pass(&Seen::Other, false, &timeouts);
+    assert_eq!((timeout(&conn), conn.has(ASSURED)), (120, true));
     assert_eq!(conn.snapshot().tcp, None);
+}
+
+#[test]
+fn policies_decide_how_long_connections_last() {
+    let timeouts = Timeouts::<User>::try_new().unwrap();
+    let left = |conn: &Conn<User>| conn.snapshot().timeout.div_ceil(10) * 10;
+    timeouts.add(b"slow", 10, Kind::Udp, &[Some(700), None]).unwrap();
+    timeouts.add(b"v4", 2, Kind::Udp, &[Some(700), None]).unwrap();
+    assert_eq!(timeouts.add(b"slow", 10, Kind::Udp, &[]), Err(Errno::EEXIST));
+    let (conn, key) = (conn(tuple(1, 0)), tuple(1, 0));
+    // Of another family, and of no policy.
+    assert!(timeouts.for_connection(b"v4", &key).is_none() && timeouts.for_connection(b"x", &key).is_none());
+    conn.set_policy(timeouts.for_connection(b"slow", &key).unwrap(), &timeouts);
+    assert_eq!(left(&conn), 700);
+    // It counts while it is there, and as it is then.
+    timeouts.find(b"slow").unwrap().values.set(1, 500);
+    conn.pass(&Seen::Other, false, &timeouts);
+    assert_eq!(left(&conn), 500);
+    timeouts.remove(b"slow").unwrap();
+    timeouts.defaults(Kind::Udp).unwrap().set(1, 40);
+    conn.pass(&Seen::Other, false, &timeouts);
+    assert_eq!((left(&conn), timeouts.remove(b"slow")), (40, Err(Errno::ENOENT)));
 }
