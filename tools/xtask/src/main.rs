@@ -8,6 +8,7 @@ mod freebsd;
 mod kernel_bound;
 mod kmod;
 mod licences;
+mod ovs_suite;
 mod packages;
 mod sh;
 mod test;
@@ -57,6 +58,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs Open vSwitch's own kernel datapath tests over pfnl, beside what a Linux kernel gave
+    OvsSuite {
+        /// For pfnl-ovs-suite: numbers, groups, parts of names; --list, --keep, --bounded …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Installs what the other chores need, and does nothing else
     Setup,
 }
@@ -72,6 +79,7 @@ fn main() -> ExitCode {
         Chore::Freebsd(options) => freebsd::run(&options),
         Chore::Conformance => conformance::run(),
         Chore::Oracle { arguments } => conformance::oracle(&arguments),
+        Chore::OvsSuite { arguments } => ovs_suite::run(&arguments),
         Chore::Setup => {
             packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Kmod, Part::Lint])
         }

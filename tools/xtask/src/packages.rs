@@ -23,6 +23,12 @@ pub enum Part {
     Freebsd,
     /// `cargo xtask oracle`.
     Oracle,
+    /// `cargo xtask ovs-suite`.
+    Suite,
+    /// Its guest, for devices that the machine's kernel lacks.
+    Guest,
+    /// Its `--build`.
+    SuiteBuild,
     /// fmt and clippy.
     Lint,
 }
@@ -45,11 +51,14 @@ struct Package {
 }
 
 const CLIENTS: &[Part] = &[Part::Clients];
-const BOTH: &[Part] = &[Part::Demo, Part::Clients];
+const PEERS: &[Part] = &[Part::Clients, Part::Suite];
+const BOTH: &[Part] = &[Part::Demo, Part::Clients, Part::Suite];
 const KERNEL: &[Part] = &[Part::KernelBound, Part::Kmod];
 const KMOD: &[Part] = &[Part::Kmod];
 const FREEBSD: &[Part] = &[Part::Freebsd];
-const QEMU: &[Part] = &[Part::Freebsd, Part::Oracle];
+const QEMU: &[Part] = &[Part::Freebsd, Part::Oracle, Part::Guest];
+const SUITE: &[Part] = &[Part::Suite];
+const BUILD: &[Part] = &[Part::SuiteBuild];
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
@@ -60,12 +69,23 @@ const PACKAGES: &[Package] = &[
     Package { name: "libnl-utils",        probe: Probe::Program("genl-ctrl-list"), parts: BOTH,    why: "genl-ctrl-list: a client" },
     Package { name: "iputils-ping",       probe: Probe::Program("ping"),           parts: BOTH,    why: "traffic" },
     Package { name: "iperf3",             probe: Probe::Program("iperf3"),         parts: CLIENTS, why: "TCP traffic with offloads" },
-    Package { name: "ethtool",            probe: Probe::Program("ethtool"),        parts: CLIENTS, why: "the ports' tests turn offloads off" },
-    Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: CLIENTS, why: "what arrives at a peer" },
+    Package { name: "ethtool",            probe: Probe::Program("ethtool"),        parts: PEERS,   why: "the ports' tests turn offloads off" },
+    Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: PEERS,   why: "what arrives at a peer" },
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
-    Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: CLIENTS, why: "pyroute2 in target/venv: a client" },
+    Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: PEERS,   why: "pyroute2 in target/venv: a client" },
     Package { name: "linux-libc-dev",     probe: Probe::File("/usr/include/linux/openvswitch.h"), parts: CLIENTS, why: "Linux's own numbers, to compare ours with" },
-    Package { name: "openvswitch-source", probe: Probe::File("/usr/src/openvswitch/openvswitch.tar.gz"), parts: CLIENTS, why: "OVS's own tests of its flow text" },
+    Package { name: "openvswitch-source", probe: Probe::File("/usr/src/openvswitch/openvswitch.tar.gz"), parts: PEERS,   why: "OVS's own tests of its flow text" },
+    Package { name: "netcat-openbsd",     probe: Probe::Program("nc"),             parts: SUITE,   why: "the suite's UDP and TCP traffic" },
+    Package { name: "wget",               probe: Probe::Program("wget"),           parts: SUITE,   why: "the suite's HTTP and FTP clients" },
+    Package { name: "curl",               probe: Probe::Program("curl"),           parts: SUITE,   why: "the suite's TFTP client" },
+    Package { name: "lftp",               probe: Probe::Program("lftp"),           parts: SUITE,   why: "the suite's FTP client" },
+    Package { name: "net-tools",          probe: Probe::Program("netstat"),        parts: SUITE,   why: "the suite waits for servers with it" },
+    Package { name: "iptables",           probe: Probe::Program("iptables"),       parts: SUITE,   why: "the suite opens tunnels in firewalls" },
+    Package { name: "conntrack",          probe: Probe::Program("conntrack"),      parts: PEERS,   why: "shows and flushes connections" },
+    Package { name: "procps",             probe: Probe::Program("sysctl"),         parts: SUITE,   why: "sysctl: the suite's namespaces" },
+    Package { name: "make",               probe: Probe::Program("make"),           parts: BUILD,   why: "builds Open vSwitch" },
+    Package { name: "gcc",                probe: Probe::Program("gcc"),            parts: BUILD,   why: "builds Open vSwitch" },
+    Package { name: "libssl-dev",         probe: Probe::File("/usr/include/openssl/ssl.h"), parts: BUILD, why: "Open vSwitch is built with it" },
     Package { name: "rustc-web",          probe: Probe::RustSince("/usr/bin/rustc", 95), parts: KERNEL, why: "the compiler of the kernel modules" },
     Package { name: "cargo-web",          probe: Probe::RustSince("/usr/bin/cargo", 95), parts: KERNEL, why: "its cargo" },
     Package { name: "rust-web-src",       probe: Probe::File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), parts: KERNEL, why: "core and alloc are built with kernel flags" },

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, in sections, with one summary.
 
 use crate::packages::{self, Part};
-use crate::{compat, kernel_bound, kmod, licences, sh};
+use crate::{compat, kernel_bound, kmod, licences, ovs_suite, sh};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use std::fs;
@@ -28,6 +28,8 @@ pub enum Section {
     Headers,
     /// Real clients in a sandbox
     Clients,
+    /// A few minutes of OVS's own tests (`cargo xtask ovs-suite` runs them all)
+    OvsSuite,
 }
 
 /// What sections counted.
@@ -88,6 +90,7 @@ impl Section {
             Section::Kmod => "pfnl.ko, as a FreeBSD kernel loads it",
             Section::Headers => "compat-headers, beside Linux's",
             Section::Clients => "Real clients",
+            Section::OvsSuite => "OVS's own tests, a part",
         }
     }
 
@@ -100,6 +103,7 @@ impl Section {
             Section::Unit | Section::Clients => Some(Part::Clients),
             Section::KernelBound => Some(Part::KernelBound),
             Section::Kmod | Section::Headers => Some(Part::Kmod),
+            Section::OvsSuite => Some(Part::Suite),
         }
     }
 
@@ -113,6 +117,7 @@ impl Section {
             Section::Headers => counts.one(compat::run(&compat::Options::default())),
             Section::Unit => unit(counts),
             Section::Clients => clients(names, counts),
+            Section::OvsSuite => counts.one(ovs_suite::run(&["--bounded".to_owned()])),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A running guest.
 
 use super::initramfs;
-use super::packages::Kernel;
 use anyhow::{Context, Result, bail, ensure};
 use pfnl_oracle_agent::{Outcome, Step};
+use pfnl_vm::{Kernel, QEMU, accelerator};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const QEMU: &str = "qemu-system-x86_64";
 /// How many processors: enough for what [`crate::generate`] takes to be few.
 const CPUS: &str = "4";
 /// How long a step may take before the guest is given up.
@@ -109,16 +108,6 @@ impl Drop for Guest {
 /// A socket's path has to be short, and the cache's need not be.
 fn socket_path() -> PathBuf {
     std::env::temp_dir().join(format!("pfnl-oracle-{}.sock", std::process::id()))
-}
-
-/// KVM where it can run a kernel that knows nothing of it; emulation elsewhere.
-fn accelerator() -> [&'static str; 4] {
-    let paravirtual = Path::new("/sys/module/kvm_pvm").exists();
-    if !paravirtual && fs::File::options().read(true).write(true).open("/dev/kvm").is_ok() {
-        ["-accel", "kvm", "-cpu", "host"]
-    } else {
-        ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"]
-    }
 }
 
 /// Builds the agent with nothing to load beside it: there is no libc in the guest.

@@ -10,7 +10,6 @@
 
 mod guest;
 mod initramfs;
-mod packages;
 
 pub use guest::Guest;
-pub use packages::Kernel;
+pub use pfnl_vm::Kernel;
