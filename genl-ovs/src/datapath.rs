@@ -75,8 +75,9 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let ifindex = port.ifindex();
     let made = || {
         let upper = Upper::new(ovs.links.clone(), ifindex);
-        settings.apply(&upper)?;
-        Shared::try_new(Datapath::with_conntrack(upper, ovs.conntrack().clone())?)
+        let dp = Datapath::with_conntrack(upper, ovs.conntrack().clone())?;
+        settings.apply(&dp)?;
+        Shared::try_new(dp)
     };
     let dp = made().inspect_err(|_| ovs.devices.detach(ifindex))?;
     ovs.open(&dp, Some(PORT_LOCAL), port, &portids)?;
@@ -109,7 +110,7 @@ fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
     let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
     let dp = find(ovs, &context.request, &view)?;
-    Settings::read(&view)?.apply(dp.upper())?;
+    Settings::read(&view)?.apply(&dp)?;
     context.notify(0, cmd::SET, |w| write(w, &dp))
 }
 
@@ -145,12 +146,13 @@ impl Settings {
         Ok(Settings { features, masks_cache_size, per_cpu })
     }
 
-    fn apply<P: Platform>(&self, upper: &Upper<P>) -> Result<(), Errno> {
+    fn apply<P: Platform, Pk: Packet>(&self, dp: &Dp<P, Pk>) -> Result<(), Errno> {
+        if let Some(size) = self.masks_cache_size {
+            dp.set_masks_cache_size(size)?;
+        }
+        let upper = dp.upper();
         if let Some(portids) = &self.per_cpu {
             upper.set_per_cpu(portids)?;
-        }
-        if let Some(size) = self.masks_cache_size {
-            upper.set_masks_cache_size(size);
         }
         upper.set_features(self.features);
         Ok(())
@@ -198,7 +200,7 @@ fn write<P: Platform, Pk: Packet>(w: &mut Writer<'_>, dp: &Dp<P, Pk>) {
             pad1: 0,
         })
         .user_features(upper.features())
-        .masks_cache_size(upper.masks_cache_size());
+        .masks_cache_size(dp.masks_cache_size());
     if upper.features() & DP_F_DISPATCH_UPCALL_PER_CPU != 0 {
         let section = P::enter();
         let portids = upper.per_cpu(&section);

@@ -39,21 +39,13 @@ pub struct Upper<P: Platform> {
     ifindex: u32,
     /// `DP_F_*`.
     features: AtomicU32,
-    /// Entries of the mask cache, as set; there is none yet.
-    masks_cache_size: AtomicU32,
     /// Portids by processor, with `DP_F_DISPATCH_UPCALL_PER_CPU`.
     per_cpu: RcuCell<P, Vec<u32>>,
 }
 
 impl<P: Platform> Upper<P> {
     pub(crate) fn new(links: Shared<Links<P>>, ifindex: u32) -> Upper<P> {
-        Upper {
-            links,
-            ifindex,
-            features: AtomicU32::new(0),
-            masks_cache_size: AtomicU32::new(256),
-            per_cpu: RcuCell::new(None),
-        }
+        Upper { links, ifindex, features: AtomicU32::new(0), per_cpu: RcuCell::new(None) }
     }
 
     /// The datapath's number.
@@ -68,14 +60,6 @@ impl<P: Platform> Upper<P> {
 
     pub(crate) fn set_features(&self, features: u32) {
         self.features.store(features, Ordering::Relaxed);
-    }
-
-    pub(crate) fn masks_cache_size(&self) -> u32 {
-        self.masks_cache_size.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_masks_cache_size(&self, size: u32) {
-        self.masks_cache_size.store(size, Ordering::Relaxed);
     }
 
     pub(crate) fn per_cpu<'g>(&'g self, section: &'g P::Guard) -> &'g [u32] {

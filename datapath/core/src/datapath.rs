@@ -10,7 +10,7 @@ use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
 use crate::port::{MAX_PORTS, Port, Vport};
 use crate::ports::Ports;
-use crate::table::{Cursor, Table, Writer};
+use crate::table::{Cursor, Found, Table, Writer};
 use crate::upcall::Upcall;
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,7 @@ pub(crate) const HIT: usize = 0;
 pub(crate) const MISSED: usize = 1;
 pub(crate) const LOST: usize = 2;
 pub(crate) const MASK_HIT: usize = 3;
-// 4 is for the hits of the cache that is to come.
+pub(crate) const CACHE_HIT: usize = 4;
 const COUNTERS: usize = 5;
 
 /// As struct ovs_dp_stats and ovs_dp_megaflow_stats.
@@ -52,7 +52,7 @@ pub struct DatapathStats {
     pub mask_hit: u64,
     /// Masks now.
     pub masks: u32,
-    /// Packets that a cache served.
+    /// Packets whose mask the cache knew.
     pub cache_hit: u64,
 }
 
@@ -90,7 +90,7 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     pub fn with_conntrack(upper: U, conntrack: Shared<Conntrack<P>>) -> Result<Datapath<P, Pk, U>> {
         Ok(Datapath {
             upper,
-            table: Table::new(),
+            table: Table::try_new()?,
             ports: Ports::try_new()?,
             meters: Meters::try_new()?,
             conntrack,
@@ -184,7 +184,7 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
         let mut writer = self.writer.lock();
         let section = P::enter();
         let named = name.ufid.and_then(|_| self.table.find(&section, name.ufid, name.key));
-        let Some(found) = named.or_else(|| self.table.lookup(&section, name.key).0) else {
+        let Some(found) = named.or_else(|| self.table.search(&section, name.key)) else {
             let flow = self.table.insert(&mut writer, name.key, mask, name.ufid, actions)?;
             return Ok((flow, Put::Created));
         };
@@ -250,6 +250,28 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// is there all the time exactly once.
     pub fn next_flow(&self, cursor: &mut Cursor) -> Option<Shared<Flow<P>>> {
         self.table.next(&P::enter(), cursor).cloned()
+    }
+
+    /// The flow that a packet with this key would take, and what finding it took. Counts as a packet for the order of the masks
+    /// and for the cache, and nowhere else.
+    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Found<'g, P> {
+        self.table.lookup(section, key)
+    }
+
+    /// How many packets' masks each processor remembers.
+    pub fn masks_cache_size(&self) -> u32 {
+        self.table.cache_size()
+    }
+
+    /// Changes that: to a power of two, or 0 for none.
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOMEM`.
+    pub fn set_masks_cache_size(&self, entries: u32) -> Result<()> {
+        if entries != 0 && !entries.is_power_of_two() {
+            return Err(Errno::EINVAL);
+        }
+        self.table.resize_cache(&mut self.writer.lock(), entries)
     }
 
     /// Puts masks in the order of their use; a platform calls this now and then. Writers do it too.

@@ -1,7 +1,7 @@
 //! A flow: which packets it is for, what is done with them, and how many there were.
 
 use crate::action::Actions;
-use crate::hash::Hasher;
+use crate::hash::KeyHasher;
 use crate::key::FlowKey;
 use crate::mask::Mask;
 use crate::percpu::PerCpu;
@@ -27,6 +27,12 @@ impl Ufid {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Length and bytes, to be hashed.
+    fn words(&self) -> [u64; 3] {
+        let [a, b]: [[u8; 8]; 2] = zerocopy::transmute!(self.bytes);
+        [self.len.into(), u64::from_ne_bytes(a), u64::from_ne_bytes(b)]
     }
 }
 
@@ -100,7 +106,7 @@ impl<P: Platform> Flow<P> {
         key: &FlowKey,
         ufid: Option<&Ufid>,
         actions: Actions,
-        hasher: Hasher,
+        hasher: &KeyHasher,
     ) -> Result<Flow<P>> {
         let id = match ufid {
             Some(ufid) => FlowId::Ufid(*ufid),
@@ -128,9 +134,8 @@ impl<P: Platform> Flow<P> {
     }
 
     /// The hash of the masked key.
-    pub(crate) fn key_hash(&self, mut hasher: Hasher) -> u64 {
-        self.masked.iter().for_each(|&word| hasher.word(word));
-        hasher.finish()
+    pub(crate) fn key_hash(&self, hasher: &KeyHasher) -> u64 {
+        hasher.words(self.masked.iter().copied())
     }
 
     pub(crate) fn shared_mask(&self) -> &Shared<Mask> {
@@ -208,12 +213,11 @@ impl<P: Platform> Flow<P> {
 }
 
 /// The hash of what a flow is called by.
-pub(crate) fn id_hash(ufid: Option<&Ufid>, key: &FlowKey, mut hasher: Hasher) -> u64 {
+pub(crate) fn id_hash(ufid: Option<&Ufid>, key: &FlowKey, hasher: &KeyHasher) -> u64 {
     match ufid {
-        Some(ufid) => hasher.bytes(ufid.bytes()),
-        None => key.words().iter().for_each(|&word| hasher.word(word)),
+        Some(ufid) => hasher.words(ufid.words().into_iter()),
+        None => hasher.words(key.words().iter().copied()),
     }
-    hasher.finish()
 }
 
 /// Reads a UFID as requests carry it.

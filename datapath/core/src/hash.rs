@@ -1,8 +1,9 @@
-//! The keyed hash of the flow table: folded 64×64→128-bit multiplication, as wyhash and foldhash do it. Without the
-//! key, which is random and never leaves the table, nobody can choose packets that fall into one bucket; where
-//! a hash shows (the HASH action) a key of its own is used.
+//! Keyed hashes, all of folded 64×64→128-bit multiplication, as wyhash and foldhash do it. Without the key, which is random
+//! and never leaves a table, nobody can choose packets that fall into one bucket; where a hash shows (the HASH action) a
+//! key of its own is used.
 
-use pfnl_platform::Platform;
+use alloc::vec::Vec;
+use pfnl_platform::{Platform, Result};
 
 /// A hash in the making.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,50 @@ impl Hasher {
     }
 }
 
+/// The hash of a flow table's keys: NH (Black et al., UMAC: Fast and Secure Message Authentication, 1999; RFC 4418), that is
+/// a sum of products of pairs of words, each with a secret of its own added. The products do not wait for each other, unlike
+/// the steps of [`Hasher`], and two keys of the same number of words collide with a chance of 2⁻⁶⁴ whoever chose them.
+#[derive(Debug)]
+pub(crate) struct KeyHasher {
+    secrets: Vec<[u64; 2]>,
+    last: [u64; 2],
+}
+
+impl KeyHasher {
+    /// A hasher with random secrets, for up to `words` words.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn random<P: Platform>(words: usize) -> Result<KeyHasher> {
+        let pair = || {
+            let mut bytes = [[0; 8]; 2];
+            bytes.iter_mut().for_each(|bytes| P::random(bytes));
+            bytes.map(u64::from_ne_bytes)
+        };
+        let mut secrets = Vec::new();
+        secrets.try_reserve_exact(words.div_ceil(2))?;
+        secrets.resize_with(words.div_ceil(2), pair);
+        Ok(KeyHasher { secrets, last: pair() })
+    }
+
+    /// The hash of words that come in pairs.
+    #[inline]
+    pub fn pairs(&self, pairs: impl Iterator<Item = [u64; 2]>) -> u64 {
+        let product = |([a, b], [c, d]): ([u64; 2], &[u64; 2])| {
+            u128::from(a.wrapping_add(*c)).wrapping_mul(u128::from(b.wrapping_add(*d)))
+        };
+        let sum = pairs.zip(&self.secrets).map(product).fold(0, u128::wrapping_add);
+        let [a, b] = self.last;
+        fold(sum as u64 ^ a, (sum >> 64) as u64 ^ b)
+    }
+
+    /// The hash of words; a zero makes an odd number even.
+    #[inline]
+    pub fn words(&self, mut words: impl Iterator<Item = u64>) -> u64 {
+        self.pairs(core::iter::from_fn(|| Some([words.next()?, words.next().unwrap_or(0)])))
+    }
+}
+
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
@@ -73,6 +118,21 @@ mod tests {
         }
         // 100 expected in each; a Poisson tail beyond 200 is far below one in a billion.
         assert!(buckets.iter().all(|&n| n > 30 && n < 200), "{buckets:?}");
+    }
+
+    #[test]
+    fn keys_spread_over_buckets_and_tags() {
+        let hasher = KeyHasher::random::<User>(67).unwrap();
+        let (mut buckets, mut tags) = ([0u32; 256], [0u32; 256]);
+        for n in 0..25_600u64 {
+            // A counter in the middle of zeroes, as addresses and ports of real flows are.
+            let hash = hasher.words([7, 0, (n % 160) << 16, (n / 160) << 40, 0].into_iter());
+            buckets[(hash >> 56) as usize] += 1;
+            tags[(hash & 0xff) as usize] += 1;
+        }
+        assert!(buckets.iter().chain(&tags).all(|&n| n > 30 && n < 200), "{buckets:?} {tags:?}");
+        assert_eq!(hasher.words([1, 2, 3].into_iter()), hasher.pairs([[1, 2], [3, 0]].into_iter()));
+        assert_ne!(hasher.words([1, 2].into_iter()), hasher.words([2, 1].into_iter()));
     }
 
     #[test]

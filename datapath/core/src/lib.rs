@@ -30,7 +30,7 @@
 //! it calls a writer.
 //!
 //! # Not here yet
-//! Tunnels, NSH, fragments put together for connection tracking, its helpers, an exact-match cache: their fields have a place in [`FlowKey`], their actions
+//! Tunnels, NSH, fragments put together for connection tracking, its helpers: their fields have a place in [`FlowKey`], their actions
 //! get a variant when they are executed.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -78,5 +78,5 @@ mod wire;
 pub use datapath::{Datapath, DatapathStats, FlowName, Put};
 pub use key::FlowKey;
 pub use packet::{Packet, VecPacket};
-pub use table::{Cursor, MAX_MASKS};
+pub use table::{Cursor, Found, MASKS_CACHE_SIZE, MAX_MASKS};
 pub use upcall::Upcall;

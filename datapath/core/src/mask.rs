@@ -1,7 +1,7 @@
 //! A mask in compressed form: the words of a [`FlowKey`] that are not zero. All work of a lookup (hash, compare) is
 //! done over these only.
 
-use crate::hash::Hasher;
+use crate::hash::KeyHasher;
 use crate::key::{FlowKey, WORDS};
 use alloc::vec::Vec;
 use pfnl_platform::Result;
@@ -96,10 +96,13 @@ impl Mask {
     }
 
     /// The hash of a masked key.
-    #[inline]
-    pub(crate) fn hash(&self, mut hasher: Hasher, key: &FlowKey) -> u64 {
-        self.masked(key).for_each(|word| hasher.word(word));
-        hasher.finish()
+    pub(crate) fn hash(&self, hasher: &KeyHasher, key: &FlowKey) -> u64 {
+        hasher.words(self.masked(key))
+    }
+
+    /// Where the words stand, and the words.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u8, u64)> {
+        self.index.iter().copied().zip(self.bits.iter().copied())
     }
 }
 

@@ -15,11 +15,20 @@ pub(crate) struct PerCpu<P, T> {
 impl<P: Platform, T: Default> PerCpu<P, T> {
     /// At most `limit` shards.
     pub fn try_new(limit: usize) -> Result<PerCpu<P, T>> {
+        PerCpu::try_with(limit, || Ok(T::default()))
+    }
+}
+
+impl<P: Platform, T> PerCpu<P, T> {
+    /// At most `limit` shards, each made by `make`.
+    pub fn try_with(limit: usize, make: impl Fn() -> Result<T>) -> Result<PerCpu<P, T>> {
         let shards = P::cpus().min(limit).saturating_sub(1);
         let mut rest = Vec::new();
         rest.try_reserve_exact(shards)?;
-        rest.resize_with(shards, T::default);
-        Ok(PerCpu { first: T::default(), rest, platform: PhantomData })
+        for _ in 0..shards {
+            rest.push(make()?);
+        }
+        Ok(PerCpu { first: make()?, rest, platform: PhantomData })
     }
 
     /// The shard of this processor.

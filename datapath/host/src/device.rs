@@ -38,6 +38,17 @@ pub(crate) struct Drops {
     tx_dropped: AtomicU64,
 }
 
+/// How far reading came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Served {
+    /// There may be more.
+    More,
+    /// There is nothing more now.
+    All,
+    /// Nothing will ever come again.
+    Dead,
+}
+
 impl Device {
     pub(crate) fn new(kind: PortKind, link: &Link, features: Features, io: Box<dyn Io>) -> Device {
         let device = Device {
@@ -105,31 +116,34 @@ impl Device {
         }
     }
 
-    /// Reads one batch and hands it over. False when nothing will ever come again.
-    pub(crate) fn serve(&self, batch: &mut Batch) -> bool {
+    /// Reads one batch and hands it over.
+    pub(crate) fn serve(&self, batch: &mut Batch) -> Served {
         let read = self.with_io(|io| io.recv(batch));
         self.drops.rx_errors.fetch_add(std::mem::take(&mut batch.bad), Relaxed);
         match read {
-            None => return false,
+            None => return Served::Dead,
             Some(Ok(())) => {}
             // Nothing more to read; or the interface went down or away, which is told once, and by netlink too.
-            Some(Err(error)) if is_full(&error) || error.kind() == ErrorKind::Interrupted => return true,
+            Some(Err(error)) if is_full(&error) || error.kind() == ErrorKind::Interrupted => {
+                return Served::All;
+            }
             Some(Err(error)) => match Errno::from_linux(error.raw_os_error().unwrap_or(0)) {
-                Some(Errno::ENETDOWN) => return true,
+                Some(Errno::ENETDOWN) => return Served::All,
                 Some(_) => {
                     self.drops.rx_errors.fetch_add(1, Relaxed);
-                    return true;
+                    return Served::All;
                 }
-                None => return false, // EBADFD: a TAP deleted
+                None => return Served::Dead, // EBADFD: a TAP deleted
             },
         }
+        let full = batch.frames.len() >= BATCH;
         let receiver = self.receiver.lock().clone();
         match receiver {
             Some(receiver) => receiver.receive_all(&mut batch.frames),
             None => _ = self.drops.rx_dropped.fetch_add(batch.frames.len() as u64, Relaxed),
         }
         batch.frames.clear();
-        true
+        if full { Served::More } else { Served::All }
     }
 
     /// Sends what is queued. What does not go is dropped and counted.

@@ -3,7 +3,7 @@
 use pfnl_datapath::offload::{Gso, GsoKind, Offload, PartialCsum};
 use pfnl_datapath::packet::{HEADROOM, Packet};
 use pfnl_platform::{Errno, Result};
-use pfnl_rawio::{GsoType, Received, VnetHeader};
+use pfnl_rawio::{GsoType, Received, Slot, VnetHeader};
 use std::cell::RefCell;
 
 /// The longest frame: 64 KiB of IP packet, its link header, two VLAN tags, and some.
@@ -48,6 +48,15 @@ impl Frame {
     /// The frame's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// A copy of a frame in a ring; none where it has metadata that the datapath has no words for, or there is no memory.
+    pub(crate) fn from_slot(slot: &Slot<'_>) -> Option<Frame> {
+        let mut frame = Frame::with_capacity(slot.len()).ok()?;
+        frame.end = HEADROOM.checked_add(slot.len()).filter(|&end| end <= frame.buffer.len())?;
+        let header = slot.copy_to(&mut frame.buffer[HEADROOM..frame.end]);
+        frame.offload = offload(&header)?;
+        Some(frame)
     }
 
     fn copy_of(bytes: &[u8], offload: Offload) -> Result<Frame> {
@@ -100,6 +109,27 @@ impl Drop for Frame {
     }
 }
 
+/// The metadata as the datapath has it; none where it has no words for it.
+fn offload(header: &VnetHeader) -> Option<Offload> {
+    if header.is_gso() && header.gso().is_none() {
+        return None;
+    }
+    Some(Offload {
+        csum: header.csum().map(|(start, offset)| PartialCsum { start: start.into(), offset }),
+        gso: header.gso().map(|(kind, ecn)| Gso {
+            kind: match kind {
+                GsoType::Tcp4 => GsoKind::Tcp4,
+                GsoType::Tcp6 => GsoKind::Tcp6,
+                GsoType::UdpL4 => GsoKind::Udp,
+            },
+            ecn,
+            size: header.gso_size,
+            hdr_len: header.hdr_len.into(),
+        }),
+        hash: 0,
+    })
+}
+
 /// A frame yet to be read: lends the room where its metadata and bytes go.
 #[derive(Debug)]
 pub(crate) struct Blank(Frame);
@@ -112,28 +142,14 @@ impl Blank {
     /// The frame as it was read; none where it did not come through whole, or with metadata that the datapath
     /// has no words for.
     pub(crate) fn finish(mut self, got: &Received) -> Option<Frame> {
-        let header = &got.header;
-        if got.truncated || (header.is_gso() && header.gso().is_none()) {
+        if got.truncated {
             return None;
         }
         let frame = &mut self.0;
         let start = HEADROOM - VnetHeader::LEN + got.start;
         let end = start.checked_add(got.len).filter(|&end| end <= frame.buffer.len())?;
         (frame.start, frame.end) = (start, end);
-        frame.offload = Offload {
-            csum: header.csum().map(|(start, offset)| PartialCsum { start: start.into(), offset }),
-            gso: header.gso().map(|(kind, ecn)| Gso {
-                kind: match kind {
-                    GsoType::Tcp4 => GsoKind::Tcp4,
-                    GsoType::Tcp6 => GsoKind::Tcp6,
-                    GsoType::UdpL4 => GsoKind::Udp,
-                },
-                ecn,
-                size: header.gso_size,
-                hdr_len: header.hdr_len.into(),
-            }),
-            hash: 0,
-        };
+        frame.offload = offload(&got.header)?;
         Some(self.0)
     }
 }

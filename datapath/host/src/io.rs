@@ -1,9 +1,9 @@
 //! How frames get from and to an interface: the seam between a device and the kernel.
 //!
-//! One trait, so that memory-mapped rings and AF_XDP can stand beside the system calls of today.
+//! One trait, so that AF_XDP can stand beside the rings and system calls of today.
 
 use crate::frame::{Blank, Frame};
-use pfnl_rawio::{BATCH, PacketSocket, Received, Tap, VnetHeader};
+use pfnl_rawio::{BATCH, PacketRing, PacketSocket, Part, Received, Tap, VnetHeader};
 use std::io::{ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -46,7 +46,7 @@ impl Batch {
     }
 
     /// Reads into blank frames by `read`, which tells how many it filled in.
-    fn fill(&mut self, read: impl FnOnce(&mut [Blank], &mut [Received]) -> Result<usize>) -> Result<()> {
+    fn fill(&mut self, read: impl FnOnce(&mut [Blank], &mut [Received]) -> Result<usize>) -> Result<usize> {
         while self.blanks.len() < BATCH {
             self.blanks.push(Blank::new()?);
         }
@@ -57,7 +57,7 @@ impl Batch {
                 None => self.bad += 1,
             }
         }
-        Ok(())
+        Ok(count)
     }
 }
 
@@ -67,7 +67,7 @@ impl Io for PacketSocket {
     }
 
     fn recv(&self, batch: &mut Batch) -> Result<()> {
-        batch.fill(|blanks, got| PacketSocket::recv(self, blanks, got))
+        batch.fill(|blanks, got| PacketSocket::recv(self, blanks, got)).map(drop)
     }
 
     fn send(&self, frames: &[Frame]) -> Result<usize> {
@@ -79,22 +79,72 @@ impl Io for PacketSocket {
     }
 }
 
+impl Io for PacketRing {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    /// Frames from the ring, then those that were too long for it: a frame of the ring behind such a one waits for the
+    /// next time, so that their order stays.
+    fn recv(&self, batch: &mut Batch) -> Result<()> {
+        let mut queued = 0;
+        let read = PacketRing::recv(self, BATCH, |slot| {
+            match slot.part {
+                Part::Queued => queued += 1,
+                _ if queued > 0 => return false,
+                Part::Whole => match Frame::from_slot(&slot) {
+                    Some(frame) => batch.frames.push(frame),
+                    None => batch.bad += 1,
+                },
+                Part::Lost => batch.bad += 1,
+            }
+            true
+        });
+        if read == 0 {
+            // Nothing, or an error to be told: ENETDOWN.
+            return Io::recv(self.socket(), batch);
+        }
+        let mut errors = 0;
+        while queued > 0 {
+            let long =
+                |blanks: &mut [Blank], got: &mut [Received]| self.socket().recv(&mut blanks[..queued], got);
+            match batch.fill(long) {
+                Ok(count) => queued -= count.clamp(1, queued),
+                Err(error) if is_full(&error) => {
+                    batch.bad += queued as u64;
+                    break;
+                }
+                // One is lost (EINVAL), or the interface's state is told of (ENETDOWN), once, and by netlink too.
+                Err(_) if errors < BATCH => errors += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, frames: &[Frame]) -> Result<usize> {
+        Io::send(self.socket(), frames)
+    }
+}
+
 impl Io for Tap {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.as_fd())
     }
 
     fn recv(&self, batch: &mut Batch) -> Result<()> {
-        batch.fill(|blanks, got| {
-            for (count, (blank, got)) in blanks.iter_mut().zip(got).enumerate() {
-                match Tap::recv(self, blank.as_mut()) {
-                    Ok(one) => *got = one,
-                    Err(error) if count == 0 => return Err(error),
-                    Err(_) => return Ok(count),
+        batch
+            .fill(|blanks, got| {
+                for (count, (blank, got)) in blanks.iter_mut().zip(got).enumerate() {
+                    match Tap::recv(self, blank.as_mut()) {
+                        Ok(one) => *got = one,
+                        Err(error) if count == 0 => return Err(error),
+                        Err(_) => return Ok(count),
+                    }
                 }
-            }
-            Ok(BATCH)
-        })
+                Ok(BATCH)
+            })
+            .map(drop)
     }
 
     fn send(&self, frames: &[Frame]) -> Result<usize> {

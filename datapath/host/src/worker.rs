@@ -1,6 +1,6 @@
 //! Forwarding threads.
 
-use crate::device::Device;
+use crate::device::{Device, Served};
 use crate::io::Batch;
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -14,6 +14,9 @@ use std::thread::JoinHandle;
 
 /// Told of a device from which nothing will ever come again.
 pub(crate) type OnDead = Arc<dyn Fn(&Device) + Send + Sync>;
+
+/// Batches read from one device before others have their turn.
+const TURN: usize = 8;
 
 /// The event that ends a thread; no interface has this number.
 const STOP: u64 = 0;
@@ -33,6 +36,18 @@ pub(crate) fn is_collecting() -> bool {
 /// Puts a device on the list of those to flush at the end of the batch.
 pub(crate) fn flush_later(device: &Arc<Device>) {
     DIRTY.with_borrow_mut(|dirty| dirty.push(Arc::clone(device)));
+}
+
+/// Runs `f`, and flushes what was sent meanwhile.
+fn collect<T>(f: impl FnOnce() -> T) -> T {
+    COLLECTING.set(true);
+    let result = f();
+    COLLECTING.set(false);
+    // Taken out while flushing, as a flush may come back to the list; put back for its capacity.
+    let mut dirty = DIRTY.take();
+    dirty.drain(..).for_each(|device| device.flush());
+    DIRTY.set(dirty);
+    result
 }
 
 /// A thread that reads from a set of devices.
@@ -133,16 +148,15 @@ impl Shared {
     }
 
     fn serve(&self, device: &Device, batch: &mut Batch) {
-        COLLECTING.set(true);
-        let lives = device.serve(batch);
-        COLLECTING.set(false);
-        // Taken out while flushing, as a flush may come back to the list; put back for its capacity.
-        let mut dirty = DIRTY.take();
-        dirty.drain(..).for_each(|device| device.flush());
-        DIRTY.set(dirty);
-        if !lives {
-            self.leave(device);
-            (self.on_dead)(device);
+        for _ in 0..TURN {
+            match collect(|| device.serve(batch)) {
+                Served::More => {}
+                Served::All => return,
+                Served::Dead => {
+                    self.leave(device);
+                    return (self.on_dead)(device);
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Raw frames and network interfaces of a Linux host, wrapped safely.
 //!
 //! - [`PacketSocket`]: an interface's frames by AF_PACKET, with offload metadata and VLAN tags put back.
+//! - [`PacketRing`]: the same with received frames in memory shared with the kernel.
 //! - [`Hush`]: keeps an interface's frames from the host's own stack, for the sake of the above.
 //! - [`Tap`]: a TAP interface of our own, with the same metadata.
 //! - [`LinkWatch`], [`Links`]: which interfaces there are, and what happens to them (rtnetlink).
@@ -15,6 +16,7 @@
 mod hush;
 mod link;
 mod packet;
+mod ring;
 mod sys;
 mod tap;
 mod vnet;
@@ -23,6 +25,7 @@ mod watch;
 pub use hush::{Hush, Hushed};
 pub use link::{Link, LinkStats, Links};
 pub use packet::{PacketOptions, PacketSocket, Received};
+pub use ring::{PacketRing, Part, Slot};
 pub use tap::Tap;
 pub use vnet::{GsoType, VnetHeader};
 pub use watch::{LinkEvent, LinkWatch};

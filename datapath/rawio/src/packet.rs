@@ -56,6 +56,15 @@ impl PacketSocket {
     /// # Errors
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where no interface has this index.
     pub fn open(ifindex: u32, options: PacketOptions) -> Result<PacketSocket> {
+        PacketSocket::open_with(ifindex, options, |_| Ok(()))
+    }
+
+    /// As [`PacketSocket::open`]; `more` sets further options before the first frame can come.
+    pub(crate) fn open_with(
+        ifindex: u32,
+        options: PacketOptions,
+        more: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<PacketSocket> {
         // Protocol 0 receives nothing until bound.
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: no memory is passed; a non-negative result is a descriptor nobody else owns.
@@ -69,6 +78,7 @@ impl PacketSocket {
             set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &on)?;
         }
         enlarge(fd.as_fd());
+        more(fd.as_fd())?;
         bind(fd.as_fd(), ifindex)?;
         if options.promiscuous {
             let member = libc::packet_mreq {

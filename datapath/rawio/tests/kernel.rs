@@ -4,7 +4,8 @@
 
 use nix::sched::{CloneFlags, unshare};
 use pfnl_rawio::{
-    BATCH, LinkEvent, LinkWatch, Links, PacketOptions, PacketSocket, Received, Tap, VnetHeader,
+    BATCH, LinkEvent, LinkWatch, Links, PacketOptions, PacketRing, PacketSocket, Part, Received, Tap,
+    VnetHeader,
 };
 use std::io::{Error, Result};
 use std::process::Command;
@@ -93,6 +94,74 @@ fn vlan_tags_are_put_back_with_their_tpid() {
         assert_eq!(a.send(&[VnetHeader::default(); 3], &tagged).unwrap(), 3);
         let got = receive(&b, 3);
         assert_eq!(got.iter().map(|(_, frame)| &frame[..]).collect::<Vec<_>>(), tagged);
+    });
+}
+
+/// Reads from a ring, and from the queue behind it, until `wanted` frames have come or a second has passed.
+fn receive_ring(ring: &PacketRing, wanted: usize) -> Vec<(VnetHeader, Vec<u8>)> {
+    let (mut frames, end) = (Vec::new(), Instant::now() + Duration::from_secs(1));
+    while frames.len() < wanted && Instant::now() < end {
+        ring.recv(1, |slot| {
+            match slot.part {
+                Part::Whole => {
+                    let mut bytes = vec![0; slot.len()];
+                    frames.push((slot.copy_to(&mut bytes), bytes));
+                }
+                Part::Queued => frames.extend(receive(ring.socket(), 1)),
+                Part::Lost => panic!("a frame is lost"),
+            }
+            true
+        });
+    }
+    frames
+}
+
+#[test]
+fn a_ring_gives_what_the_socket_does() {
+    in_namespace("ring", || {
+        veth();
+        let (a, plain) = (open("va"), open("vb"));
+        let ifindex = Links::open().unwrap().by_name("vb").unwrap().ifindex;
+        let options = PacketOptions { bypass_qdisc: true, promiscuous: true };
+        let ring = PacketRing::open(ifindex, options, 16).unwrap();
+        // More rounds than slots; short frames, tagged ones, ones for segmentation that do not fit a slot, in turns.
+        for round in 0..24u8 {
+            let mut long =
+                frame(&[8, 0, 0x45, 0, 0x0f, 0xc8, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+            long.extend([0, 80, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0]);
+            long.resize(54 + 4000, round);
+            let mut header = VnetHeader::default();
+            header.set_csum(34, 16);
+            header.set_gso(pfnl_rawio::GsoType::Tcp4, false, 1000, 54);
+            let frames = [
+                frame(&[0x88, 0xb5, round, 1]),
+                long,
+                frame(&[0x88, 0xa8, 0, 9, 0x81, 0, 0, 7, 0x88, 0xb5, round, 0]),
+                frame(&[[0x88, 0xb5].as_slice(), &[round; 1400]].concat()),
+            ];
+            let headers = [VnetHeader::default(), header, VnetHeader::default(), VnetHeader::default()];
+            assert_eq!(a.send(&headers, &frames).unwrap(), 4);
+            let (by_socket, by_ring) = (receive(&plain, 4), receive_ring(&ring, 4));
+            assert_eq!(by_ring, by_socket);
+            assert_eq!(by_ring.into_iter().map(|(_, frame)| frame).collect::<Vec<_>>(), frames);
+        }
+        assert_eq!(ring.recv(9, |_| true), 0);
+        // What is refused stays.
+        a.send(&[VnetHeader::default()], &[frame(&[0x88, 0xb5, 9, 9])]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(ring.recv(9, |_| false), 0);
+        assert_eq!(receive_ring(&ring, 1).len(), 1);
+        // A ring that is full loses what comes, and goes on.
+        for n in 0..40u8 {
+            a.send(&[VnetHeader::default()], &[frame(&[0x88, 0xb5, n, 0])]).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let kept = receive_ring(&ring, 17);
+        assert_eq!((kept.len(), kept[15].1[14]), (16, 15));
+        a.send(&[VnetHeader::default()], &[frame(&[0x88, 0xb5, 77, 0])]).unwrap();
+        assert_eq!(receive_ring(&ring, 1)[0].1[14], 77);
+        ip("link del va");
+        assert_eq!(errno(ring.socket().recv(&mut [[0; 99]], &mut [Received::default()])), 100, "ENETDOWN");
     });
 }
 
@@ -191,7 +260,9 @@ fn a_tap_lives_as_long_as_its_descriptor() {
         assert_eq!(errno(Tap::create("tap%d", None)), 22, "EINVAL");
         assert_eq!(errno(tap.send(&VnetHeader::default(), &frame(&[0; 50]))), 5, "EIO while down");
 
-        ip("link set pfnl-tap addrgenmode none up");
+        // Apart: together, the interface may come up with an address first.
+        ip("link set pfnl-tap addrgenmode none");
+        ip("link set pfnl-tap up");
         let host = open("pfnl-tap");
         let there = frame(&[0x81, 0, 0, 5, 0x88, 0xb5, 1, 0]);
         tap.send(&VnetHeader::default(), &there).unwrap();

@@ -13,7 +13,7 @@
 
 use super::frame::Frame;
 use super::{Action, Actions, HashAlg, ct, resize, set};
-use crate::datapath::{Datapath, HIT, MASK_HIT, MISSED};
+use crate::datapath::{CACHE_HIT, Datapath, HIT, MASK_HIT, MISSED};
 use crate::deliver;
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET};
@@ -107,10 +107,13 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     }
 
     fn lookup(&mut self, mut frame: Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
-        let (flow, tried) = self.dp.table.lookup(self.section, key);
+        let found = self.dp.table.lookup(self.section, key);
         let counters = self.dp.counters.local();
-        counters.add(MASK_HIT, tried);
-        let Some(flow) = flow else {
+        counters.add(MASK_HIT, found.tried.into());
+        if found.cached {
+            counters.add(CACHE_HIT, 1);
+        }
+        let Some(flow) = found.flow else {
             counters.add(MISSED, 1);
             let (packet, mru) = (&mut frame.packet, frame.mru);
             deliver::upcall(self.dp, self.section, Kind::Miss, key, packet, usize::MAX, mru);

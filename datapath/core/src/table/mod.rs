@@ -1,33 +1,39 @@
 //! The flow table: tuple space search.
 //!
 //! ```text
-//! masks ─► [Subtable][Subtable]…          probed in this order, the first flow that matches wins
-//!             │ mask
-//!             └ index: masked key ─► flow
+//! cache ─► which mask to try first
+//! masks ─► [Probe][Probe]…               tried in this order, the first flow that matches wins
+//!            │ mask
+//!            └ index: masked key ─► flow
 //! ids   ─► index: UFID or whole key ─► flow
 //! ```
 //!
 //! One subtable for each different mask. Several flows may match a packet; which one wins is as undefined as on
 //! Linux, user space is to keep them apart. Subtables that are hit often are moved to the front, by writers, at most
-//! once in [`REORDER_NS`]. A cache of exact matches will stand in front of [`Table::lookup`].
+//! once in [`REORDER_NS`].
 //!
 //! Readers take no lock; writers hold the datapath's, as `&mut Writer` proves.
 
+mod cache;
 mod index;
 #[cfg(test)]
 mod model;
+mod probe;
 
 use crate::action::Actions;
 use crate::flow::{Flow, Ufid, id_hash};
-use crate::hash::Hasher;
-use crate::key::FlowKey;
+use crate::hash::KeyHasher;
+use crate::key::{FlowKey, WORDS};
 use crate::mask::Mask;
 use crate::percpu::{Counters, PerCpu};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use cache::Cache;
+pub use cache::DEFAULT_SIZE as MASKS_CACHE_SIZE;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub use index::Cursor;
 use index::Index;
 use pfnl_platform::{Errno, Platform, RcuBox, RcuCell, Result, Shared};
+use probe::Probe;
 
 /// More masks than this make every miss too slow to be of use.
 pub const MAX_MASKS: usize = 4096;
@@ -35,9 +41,10 @@ pub const MAX_MASKS: usize = 4096;
 const REORDER_NS: u64 = 1_000_000_000;
 
 pub(crate) struct Table<P: Platform> {
-    masks: RcuCell<P, Vec<Shared<Subtable<P>>>>,
+    masks: RcuCell<P, Masks<P>>,
     ids: Index<P>,
-    hasher: Hasher,
+    cache: Cache<P>,
+    hasher: KeyHasher,
     /// Written under the lock, read by anyone.
     flows: AtomicUsize,
 }
@@ -49,7 +56,7 @@ struct Subtable<P: Platform> {
     /// Written under the lock only.
     flows: AtomicUsize,
     /// What the sum of `hits` was when masks were last put in order.
-    hits_before: core::sync::atomic::AtomicU64,
+    hits_before: AtomicU64,
 }
 
 /// What only one writer at a time has.
@@ -64,28 +71,57 @@ impl Writer {
     }
 }
 
+/// What a lookup found, and what it took.
+pub struct Found<'g, P: Platform> {
+    /// The flow.
+    pub flow: Option<&'g Shared<Flow<P>>>,
+    /// How many masks were tried.
+    pub tried: u32,
+    /// Whether the cache knew the mask.
+    pub cached: bool,
+}
+
 impl<P: Platform> Table<P> {
-    pub fn new() -> Table<P> {
-        Table {
+    pub fn try_new() -> Result<Table<P>> {
+        Ok(Table {
             masks: RcuCell::new(None),
             ids: Index::new(),
-            hasher: Hasher::random::<P>(),
+            cache: Cache::try_new()?,
+            hasher: KeyHasher::random::<P>(WORDS)?,
             flows: AtomicUsize::new(0),
-        }
+        })
     }
 
-    /// The flow for a packet, and how many masks were tried.
+    /// The flow for a packet.
     #[inline]
-    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> (Option<&'g Shared<Flow<P>>>, u64) {
+    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Found<'g, P> {
+        let probes = self.probes(section);
+        let place = self.cache.place(section, &self.hasher, key);
+        let first = place.as_ref().and_then(|place| place.get());
         let mut tried = 0;
-        for subtable in self.subtables(section) {
-            tried += 1;
-            if let Some(flow) = subtable.find(section, key, self.hasher) {
-                subtable.hits.local().add(0, 1);
-                return (Some(flow), tried);
+        if let Some(probe) = first.and_then(|first| probes.get(first)) {
+            tried = 1;
+            if let Some(flow) = probe.find(section, key, &self.hasher) {
+                probe.hit();
+                return Found { flow: Some(flow), tried, cached: true };
             }
         }
-        (None, tried)
+        for (position, probe) in probes.iter().enumerate().filter(|(position, _)| Some(*position) != first) {
+            tried += 1;
+            if let Some(flow) = probe.find(section, key, &self.hasher) {
+                probe.hit();
+                if let Some(place) = place {
+                    place.set(position);
+                }
+                return Found { flow: Some(flow), tried, cached: false };
+            }
+        }
+        Found { flow: None, tried, cached: false }
+    }
+
+    /// The flow for a key that is no packet's: nothing is counted, nothing remembered.
+    pub fn search<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Option<&'g Shared<Flow<P>>> {
+        self.probes(section).iter().find_map(|probe| probe.find(section, key, &self.hasher))
     }
 
     /// The flow that is called so: by its UFID, or without one by its whole key.
@@ -95,7 +131,7 @@ impl<P: Platform> Table<P> {
         ufid: Option<&Ufid>,
         key: &FlowKey,
     ) -> Option<&'g Shared<Flow<P>>> {
-        let hash = id_hash(ufid, key, self.hasher);
+        let hash = id_hash(ufid, key, &self.hasher);
         self.ids.find(section, hash, |flow| flow.id_hash == hash && flow.is_called(ufid, key))
     }
 
@@ -110,7 +146,16 @@ impl<P: Platform> Table<P> {
     }
 
     pub fn masks(&self, section: &P::Guard) -> usize {
-        self.subtables(section).len()
+        self.probes(section).len()
+    }
+
+    /// Gives the cache this many entries: a power of two, or 0.
+    pub fn resize_cache(&self, _writer: &mut Writer, entries: u32) -> Result<()> {
+        self.cache.resize(entries)
+    }
+
+    pub fn cache_size(&self) -> u32 {
+        self.cache.size()
     }
 
     /// Adds a flow whose name is new.
@@ -125,7 +170,7 @@ impl<P: Platform> Table<P> {
         let section = P::enter();
         self.reorder(writer, &section);
         let (mask, hits) = (Mask::try_new(mask)?, || PerCpu::try_new(4));
-        let old = self.subtables(&section).iter().find(|subtable| *subtable.mask == mask);
+        let old = self.subtables(&section).find(|subtable| *subtable.mask == mask);
         let subtable = match old {
             Some(subtable) => subtable.clone(),
             None => Shared::try_new(Subtable {
@@ -136,9 +181,9 @@ impl<P: Platform> Table<P> {
                 hits_before: Default::default(),
             })?,
         };
-        let mut flow = Flow::try_new(subtable.mask.clone(), key, ufid, actions, self.hasher)?;
+        let mut flow = Flow::try_new(subtable.mask.clone(), key, ufid, actions, &self.hasher)?;
         flow.serial = writer.next_serial;
-        let (id_hash, key_hash) = (flow.id_hash, subtable.mask.hash(self.hasher, key));
+        let (id_hash, key_hash) = (flow.id_hash, subtable.mask.hash(&self.hasher, key));
         let flow = Shared::try_new(flow)?;
 
         let inner_count = subtable.flows.load(Ordering::Relaxed);
@@ -161,14 +206,14 @@ impl<P: Platform> Table<P> {
     /// Takes a flow away.
     pub fn remove(&self, writer: &mut Writer, flow: &Shared<Flow<P>>) -> Result<()> {
         let section = P::enter();
-        let subtable = self.subtables(&section).iter().find(|s| Shared::same(&s.mask, flow.shared_mask()));
+        let subtable = self.subtables(&section).find(|s| Shared::same(&s.mask, flow.shared_mask()));
         let subtable = subtable.ok_or(Errno::ENOENT)?;
-        let key_hash = flow.key_hash(self.hasher);
-        let inner = subtable.index.prepare_remove(&section, key_hash, flow)?;
-        let id = self.ids.prepare_remove(&section, flow.id_hash, flow)?;
-
-        subtable.index.commit(&section, key_hash, inner);
-        self.ids.commit(&section, flow.id_hash, id);
+        let (inner, all) = (subtable.flows.load(Ordering::Relaxed), self.flows());
+        let hash = flow.key_hash(&self.hasher);
+        if !subtable.index.remove(&section, hash, flow, inner.saturating_sub(1)) {
+            return Err(Errno::ENOENT);
+        }
+        self.ids.remove(&section, flow.id_hash, flow, all.saturating_sub(1));
         self.flows.fetch_sub(1, Ordering::Relaxed);
         if subtable.flows.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.drop_mask(&section, subtable);
@@ -192,12 +237,12 @@ impl<P: Platform> Table<P> {
         }
         writer.reordered = now;
         let mut ranked = Vec::new();
-        let subtables = self.subtables(section);
+        let masks = self.masks(section);
         // Order is a matter of speed: without memory it stays as it is.
-        if subtables.len() < 2 || ranked.try_reserve_exact(subtables.len()).is_err() {
+        if masks < 2 || ranked.try_reserve_exact(masks).is_err() {
             return;
         }
-        ranked.extend(subtables.iter().map(|subtable| (subtable.recent_hits(), subtable)));
+        ranked.extend(self.subtables(section).map(|subtable| (subtable.recent_hits(), subtable)));
         if ranked.is_sorted_by(|a, b| a.0 >= b.0) {
             return;
         }
@@ -208,49 +253,42 @@ impl<P: Platform> Table<P> {
     }
 
     fn with_mask(&self, section: &P::Guard, new: &Shared<Subtable<P>>) -> Result<RcuBox<Masks<P>>> {
-        let subtables = self.subtables(section);
-        if subtables.len() >= MAX_MASKS {
+        if self.masks(section) >= MAX_MASKS {
             return Err(Errno::ENOSPC);
         }
-        boxed(subtables.iter().chain(core::iter::once(new)))
+        boxed(self.subtables(section).chain(core::iter::once(new)))
     }
 
     fn drop_mask(&self, section: &P::Guard, old: &Shared<Subtable<P>>) {
         // An empty subtable that stays for want of memory is found again by the next flow of its mask.
-        if let Ok(masks) = boxed(self.subtables(section).iter().filter(|s| !Shared::same(s, old))) {
+        if let Ok(masks) = boxed(self.subtables(section).filter(|s| !Shared::same(s, old))) {
             self.masks.store(Some(masks));
         }
     }
 
+    fn subtables<'g>(&'g self, section: &'g P::Guard) -> impl Iterator<Item = &'g Shared<Subtable<P>>> {
+        self.probes(section).iter().map(Probe::subtable)
+    }
+
     #[inline]
-    fn subtables<'g>(&'g self, section: &'g P::Guard) -> &'g [Shared<Subtable<P>>] {
+    fn probes<'g>(&'g self, section: &'g P::Guard) -> &'g [Probe<P>] {
         self.masks.load(section).map_or(&[], |masks| masks)
     }
 }
 
-type Masks<P> = Vec<Shared<Subtable<P>>>;
+type Masks<P> = Vec<Probe<P>>;
 
 fn boxed<'a, P: Platform>(
     subtables: impl Iterator<Item = &'a Shared<Subtable<P>>>,
 ) -> Result<RcuBox<Masks<P>>> {
     let mut masks = Vec::new();
     for subtable in subtables {
-        pfnl_platform::try_push(&mut masks, subtable.clone())?;
+        pfnl_platform::try_push(&mut masks, Probe::new(subtable))?;
     }
     RcuBox::try_new(masks)
 }
 
 impl<P: Platform> Subtable<P> {
-    #[inline]
-    fn find<'g>(
-        &'g self,
-        section: &'g P::Guard,
-        key: &FlowKey,
-        hasher: Hasher,
-    ) -> Option<&'g Shared<Flow<P>>> {
-        self.index.find(section, self.mask.hash(hasher, key), |flow| flow.matches(key))
-    }
-
     fn recent_hits(&self) -> u64 {
         let [sum] = self.hits.sums();
         sum.wrapping_sub(self.hits_before.swap(sum, Ordering::Relaxed))

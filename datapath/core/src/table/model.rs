@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn the_table_answers_as_a_list_does(ops in prop::collection::vec(any_op(), 1..120)) {
-        let (table, mut writer) = (Table::<User>::new(), Writer::new());
+        let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
         let mut model: Vec<Entry> = Vec::new();
         let section = User::enter();
         for op in ops {
@@ -76,7 +76,7 @@ proptest! {
                     // What the datapath rules out: two flows of one name, or that one packet's key would both match.
                     let taken = model.iter().any(|e| is_called(e, ufid.as_ref(), &key) || matches(e, &key));
                     let found = table.find(&section, ufid.as_ref(), &key).is_some()
-                        || table.lookup(&section, &key).0.is_some();
+                        || table.search(&section, &key).is_some();
                     prop_assert_eq!(taken, found);
                     if !taken {
                         table.insert(&mut writer, &key, &mask, ufid.as_ref(), Actions::default()).unwrap();
@@ -92,7 +92,7 @@ proptest! {
                 }
                 Op::Remove(_) => {}
                 Op::Lookup(key) => {
-                    let (found, tried) = table.lookup(&section, &key);
+                    let Found { flow: found, tried, .. } = table.lookup(&section, &key);
                     prop_assert_eq!(found.is_some(), model.iter().any(|e| matches(e, &key)));
                     if let Some(flow) = found {
                         // One of those that match: which, is not said.
@@ -143,7 +143,7 @@ fn insert(table: &Table<User>, writer: &mut Writer, n: u32) -> Shared<Flow<User>
 
 #[test]
 fn a_walk_meets_what_stays_exactly_once_whatever_else_happens() {
-    let (table, mut writer) = (Table::<User>::new(), Writer::new());
+    let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
     let stay: BTreeSet<u64> = (0..300).map(|n| insert(&table, &mut writer, n).serial).collect();
     let mut gone: Vec<_> = (300..600).map(|n| insert(&table, &mut writer, n)).collect();
     let (mut cursor, mut met) = (Cursor::default(), Vec::new());
@@ -167,7 +167,7 @@ fn a_walk_meets_what_stays_exactly_once_whatever_else_happens() {
 
 #[test]
 fn readers_go_on_while_a_writer_works() {
-    let table = Table::<User>::new();
+    let table = Table::<User>::try_new().unwrap();
     let mut writer = Writer::new();
     insert(&table, &mut writer, 0);
     std::thread::scope(|scope| {
@@ -178,15 +178,15 @@ fn readers_go_on_while_a_writer_works() {
                     loop {
                         let section = User::enter();
                         // Flow 0 is always there; the last one tells that all is over.
-                        assert!(table.lookup(&section, &port(0)).0.is_some());
+                        assert!(table.lookup(&section, &port(0)).flow.is_some());
                         assert_eq!(
-                            table.lookup(&section, &port(777)).0.map(|flow| flow.matches(&port(777))),
+                            table.lookup(&section, &port(777)).flow.map(|flow| flow.matches(&port(777))),
                             {
                                 seen += 1;
-                                table.lookup(&section, &port(777)).0.map(|_| true)
+                                table.lookup(&section, &port(777)).flow.map(|_| true)
                             }
                         );
-                        if table.lookup(&section, &port(u32::MAX)).0.is_some() {
+                        if table.lookup(&section, &port(u32::MAX)).flow.is_some() {
                             return seen;
                         }
                     }
@@ -204,7 +204,8 @@ fn readers_go_on_while_a_writer_works() {
 
 #[test]
 fn masks_that_are_hit_come_first() {
-    let (table, mut writer) = (Table::<User>::new(), Writer::new());
+    let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
+    table.resize_cache(&mut writer, 0).unwrap();
     let section = User::enter();
     for n in 1..=10u32 {
         let mask = FlowKey { skb_mark: u32::MAX, recirc_id: n, ..FlowKey::ZERO };
@@ -212,20 +213,64 @@ fn masks_that_are_hit_come_first() {
         table.insert(&mut writer, &key, &mask, None, Actions::default()).unwrap();
     }
     let last = FlowKey { skb_mark: 10, ..FlowKey::ZERO };
-    assert_eq!(table.lookup(&section, &last).1, 10);
+    assert_eq!(table.lookup(&section, &last).tried, 10);
     writer.reordered = 0;
     table.reorder(&mut writer, &section);
-    assert_eq!(table.lookup(&section, &last).1, 1);
+    assert_eq!(table.lookup(&section, &last).tried, 1);
     // Not again at once.
     let other = FlowKey { skb_mark: 9, ..FlowKey::ZERO };
-    let before = table.lookup(&section, &other).1;
+    let before = table.lookup(&section, &other).tried;
     table.reorder(&mut writer, &section);
-    assert_eq!(table.lookup(&section, &other).1, before);
+    assert_eq!(table.lookup(&section, &other).tried, before);
+}
+
+#[test]
+fn the_cache_knows_the_mask_of_a_connection() {
+    let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
+    let section = User::enter();
+    let add = |writer: &mut Writer, n: u32| {
+        let mask = FlowKey { skb_mark: u32::MAX, recirc_id: n, ..FlowKey::ZERO };
+        let key = FlowKey { skb_mark: n, ..FlowKey::ZERO };
+        table.insert(writer, &key, &mask, None, Actions::default()).unwrap()
+    };
+    let flows: Vec<_> = (1..=10).map(|n| add(&mut writer, n)).collect();
+    let look = |mark: u32, src: u8| {
+        let key = FlowKey { skb_mark: mark, ipv4_src: [src; 4], ..FlowKey::ZERO };
+        let found = table.lookup(&section, &key);
+        (found.flow.map(|flow| flow.serial), found.tried, found.cached)
+    };
+    assert_eq!(look(10, 1), (Some(10), 10, false));
+    assert_eq!(look(10, 1), (Some(10), 1, true));
+    assert_eq!(look(10, 2), (Some(10), 10, false), "another connection");
+    // What looks like that connection and is of another flow: one mask in vain, then all others.
+    assert_eq!(look(3, 1), (Some(3), 4, false));
+    assert_eq!(look(3, 1), (Some(3), 1, true));
+    assert_eq!(look(99, 1), (None, 10, false));
+    // A mask that goes takes nobody along.
+    table.remove(&mut writer, &flows[2]).unwrap();
+    assert_eq!(look(3, 1).0, None);
+    assert_eq!(look(10, 2).0, Some(10));
+    table.flush(&mut writer);
+    assert_eq!(look(10, 2), (None, 0, false));
+}
+
+#[test]
+fn an_index_grows_and_shrinks_with_its_flows() {
+    let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
+    let section = User::enter();
+    let mut flows: Vec<_> = (0..20_000).map(|n| insert(&table, &mut writer, n)).collect();
+    assert!((0..20_000).all(|n| table.lookup(&section, &port(n)).flow.is_some()));
+    for n in (3..20_000u32).rev() {
+        table.remove(&mut writer, &flows.pop().unwrap()).unwrap();
+        assert!(table.lookup(&section, &port(n)).flow.is_none());
+    }
+    assert!((0..3).all(|n| table.lookup(&section, &port(n)).flow.is_some()));
+    assert_eq!(walk(&table, &section).len(), 3);
 }
 
 #[test]
 fn there_is_an_end_to_masks() {
-    let (table, mut writer) = (Table::<User>::new(), Writer::new());
+    let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
     let mut insert = |n: u32| {
         let (key, mask) =
             (FlowKey { skb_mark: n, ..FlowKey::ZERO }, FlowKey { skb_mark: n, ..FlowKey::ZERO });
