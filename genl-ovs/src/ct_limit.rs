@@ -8,7 +8,7 @@ use pfnl_datapath::conntrack::zones::Limit;
 use pfnl_platform::{Errno, Platform, Shared};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{OVS_HDRLEN, OvsHeader, ZONE_LIMIT_DEFAULT_ZONE, ZoneLimit, ct_limit, ct_limit_cmd};
-use pfnl_proto::{Error, Fixed, Level, Writer};
+use pfnl_proto::{Error, Fixed, Level, Writer, align};
 use pfnl_sock::{Context, FamilyDef};
 
 /// `OVS_CT_LIMIT_VERSION`.
@@ -41,10 +41,13 @@ enum Which {
     Zone(u16),
 }
 
-/// The records of an attribute. What is no zone is passed over, and so are bytes behind the last record.
+/// The records of an attribute. What is no zone is passed over, and so are bytes behind the last record. An attribute ends with
+/// its padding here, as on Linux: the last record's count, which nobody reads, may be cut short.
 fn records(bytes: &[u8]) -> impl Iterator<Item = (Which, ZoneLimit)> {
-    bytes.as_chunks::<RECORD>().0.iter().filter_map(|bytes| {
-        let record = ZoneLimit::read(bytes)?;
+    bytes.chunks(RECORD).filter_map(|bytes| {
+        let mut record = [0; RECORD];
+        record.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let record = ZoneLimit::read(&record).filter(|_| align(bytes.len()) == RECORD)?;
         let which = match record.zone_id {
             ZONE_LIMIT_DEFAULT_ZONE => Which::Default,
             zone => Which::Zone(u16::try_from(zone).ok()?),

@@ -43,6 +43,6 @@ fn execute<P: Platform, Pk: Packet>(
     key::check_tuple(key_attrs, &key)?;
     let actions = action::compile(actions, &key, None)?;
     let dp = ovs.datapath(context.request.user_header::<OvsHeader>()?.dp_ifindex)?;
-    dp.execute(packet, &mut key, &actions)?;
+    dp.execute_fragments(packet, &mut key, &actions, view.mru().unwrap_or(0))?;
     Ok(())
 }

@@ -95,7 +95,7 @@ fn pick(portids: &[u32], which: usize) -> u32 {
 const HASH_SW_L4: u64 = 0b11 << 32;
 
 impl<P: Platform, Pk: Packet> Upcall<P, Pk> for Upper<P> {
-    /// `ovs_packet MISS { KEY HASH PACKET }`, `ACTION { KEY USERDATA ACTIONS LEN HASH PACKET }`; no seq, no portid.
+    /// `ovs_packet MISS { KEY HASH PACKET }`, `ACTION { KEY USERDATA ACTIONS MRU LEN HASH PACKET }`; no seq, no portid.
     fn upcall(
         &self,
         _datapath: &Datapath<P, Pk, Self>,
@@ -129,6 +129,9 @@ impl<P: Platform, Pk: Packet> Upcall<P, Pk> for Upper<P> {
                         w.raw(actions);
                     });
                 }
+            }
+            if request.mru != 0 {
+                put.mru(request.mru);
             }
             if keep < packet.len() {
                 put.len(u32::try_from(packet.len()).unwrap_or(u32::MAX));

@@ -136,7 +136,8 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// read from the packet.
     ///
     /// # Errors
-    /// `EINVAL` for a packet without an Ethernet header, `ENOMEM`. What actions do to the packet is no error.
+    /// `EINVAL` for a packet without an Ethernet header, `ENOMEM`, and what an action failed with. That a packet is dropped on
+    /// purpose, or lost at a port, is no error.
     pub fn execute(&self, packet: Pk, key: &mut FlowKey, actions: &Actions) -> Result<()> {
         self.execute_fragments(packet, key, actions, 0)
     }

@@ -228,6 +228,8 @@ impl FlowKey {
     /// Zeroes every field that comes from the packet's bytes; metadata stays.
     pub(crate) fn clear_packet_fields(&mut self) {
         self.words_mut().get_mut(PACKET_WORDS).unwrap_or_default().fill(0);
+        // The one that stands elsewhere, since it is rare.
+        self.nsh = Nsh::default();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Headers as they stand in packets, and protocol numbers (RFC 826, 791, 8200, 9293, 768, 9260, 792, 4443, 4861, 3032; IEEE
+//! Headers as they stand in packets, and protocol numbers (RFC 826, 791, 8200, 9293, 768, 9260, 792, 4443, 4861, 3032, 8300; IEEE
 //! 802.1Q). All are unaligned, so that a view of any bytes is valid.
 
 use crate::key::{Be16, Be32, Mac};
@@ -16,6 +16,9 @@ pub const ETH_IPV6: u16 = 0x86dd;
 pub const ETH_QINQ: u16 = 0x88a8;
 pub const ETH_MPLS: u16 = 0x8847;
 pub const ETH_MPLS_MC: u16 = 0x8848;
+pub const ETH_NSH: u16 = 0x894f;
+/// A whole Ethernet frame.
+pub const ETH_TEB: u16 = 0x6558;
 /// Smaller numbers in an Ethernet type's place are lengths.
 pub const ETH_802_3_MIN: u16 = 0x0600;
 
@@ -37,6 +40,11 @@ pub const IPV4_OFFSET: u16 = 0x1fff;
 pub const IPV4_MORE: u16 = 0x2000;
 /// Do not fragment.
 pub const IPV4_DF: u16 = 0x4000;
+
+/// `Nsh::mdtype`: four words of context follow.
+pub const NSH_MD1: u8 = 1;
+/// `Nsh::mdtype`: any number of words follow.
+pub const NSH_MD2: u8 = 2;
 
 /// Whether a tag follows.
 pub const fn is_vlan(ethertype: u16) -> bool {
@@ -82,6 +90,8 @@ headers! {
     Sctp { src: Be16, dst: Be16, tag: Be32, csum: [u8; 4], }
     /// ICMP and ICMPv6.
     Icmp { kind: u8, code: u8, csum: [u8; 2], rest: [u8; 4], }
+    /// The base of a service header: version, two flags, TTL and length in words stand in `first`.
+    Nsh { first: Be16, mdtype: u8, np: u8, path: Be32, }
     /// A neighbour discovery option with an Ethernet address.
     NdOption { kind: u8, len: u8, mac: Mac, }
 }
@@ -98,4 +108,43 @@ impl Tcp {
     pub fn header_len(&self) -> usize {
         usize::from(self.flags.get() >> 12) * 4
     }
+}
+
+impl Nsh {
+    /// Its version.
+    pub fn version(&self) -> u16 {
+        self.first.get() >> 14
+    }
+
+    /// The O bit and the unassigned one beside it.
+    pub fn flags(&self) -> u8 {
+        (self.first.get() >> 12 & 3) as u8
+    }
+
+    /// Time to live.
+    pub fn ttl(&self) -> u8 {
+        (self.first.get() >> 6 & 0x3f) as u8
+    }
+
+    /// Bytes of the header with its metadata, as it says.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.get() & 0x3f) * 4
+    }
+}
+
+/// `Nsh::np` to the Ethernet type of the same, and back.
+const NEXT: [(u8, u16); 5] =
+    [(1, ETH_IPV4), (2, ETH_IPV6), (NSH_ETHERNET, ETH_TEB), (4, ETH_NSH), (5, ETH_MPLS)];
+
+/// `Nsh::np`: an Ethernet frame follows.
+pub const NSH_ETHERNET: u8 = 3;
+
+/// What follows a service header.
+pub fn nsh_ethertype(np: u8) -> Option<u16> {
+    NEXT.iter().find(|(number, _)| *number == np).map(|(_, ethertype)| *ethertype)
+}
+
+/// How a service header says what follows it.
+pub fn nsh_next(ethertype: u16) -> Option<u8> {
+    NEXT.iter().find(|(_, other)| *other == ethertype).map(|(number, _)| *number)
 }

@@ -20,6 +20,11 @@ impl Dump {
         Writer::with_limit(&mut self.bytes, MAX_LEN).bytes(number, payload).result()
     }
 
+    /// Text, with a NUL at its end.
+    pub fn text(&mut self, number: u16, text: &[u8]) -> Result<()> {
+        Writer::with_limit(&mut self.bytes, MAX_LEN).string(number, text).result()
+    }
+
     /// What follows is inside a nest, until it is closed.
     pub fn open(&mut self, number: u16) -> Result<()> {
         try_push(&mut self.open, self.bytes.len())?;

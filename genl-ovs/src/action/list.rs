@@ -107,7 +107,7 @@ impl<'a> Lists<'a> {
         let check = check_pkt_len::View::parse(attrs, Level::Liberal).map_err(mute)?;
         // An integer that is too long passes, as in old commands; nothing else that is odd does.
         let mut every = attrs;
-        ensure(every.all(|attr| attr.number() <= check_pkt_len::TABLE.max()))?;
+        ensure(every.all(|attr| check_pkt_len::TABLE.row(attr.number()).is_some()))?;
         ensure(check.0.warning().is_none())?;
         let len = check.pkt_len().filter(|&len| len != 0).ok_or(INVALID)?;
         let greater = check.actions_if_greater().ok_or(INVALID)?;
@@ -138,8 +138,7 @@ impl<'a> Lists<'a> {
 
     /// Goes on with a list inside the one being read.
     fn enter(&mut self, holder: Holder<'a>, attrs: Attrs<'a>) -> Result<(), Error> {
-        // The list being read counts too.
-        if self.around.len().saturating_add(1) >= MAX_DEPTH {
+        if self.around.len() >= MAX_DEPTH {
             return Err(Errno::EOVERFLOW.into());
         }
         // What is done inside is done to a copy. As on Linux, a list inside knows the Ethernet header only as it came.

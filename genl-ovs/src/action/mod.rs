@@ -15,6 +15,7 @@
 mod ct;
 mod dump;
 mod list;
+mod nsh;
 mod refuse;
 mod set;
 #[cfg(test)]
@@ -39,6 +40,7 @@ const ADD_MPLS_L3: u16 = 1;
 
 const ETH_IPV4: u16 = 0x0800;
 const ETH_ARP: u16 = 0x0806;
+const ETH_MPLS: u16 = 0x8847;
 const ETH_TEB: u16 = 0x6558;
 const ETH_RARP: u16 = 0x8035;
 const ETH_IPV6: u16 = 0x86dd;
@@ -61,6 +63,7 @@ struct Flow {
     shape: Shape,
     ip_proto: u16,
     ip_frag: u16,
+    nsh_np: u16,
 }
 
 /// What a packet is at some place in the list.
@@ -97,6 +100,7 @@ impl Flow {
             },
             ip_proto: masked(|key| key.ip_proto.into()),
             ip_frag: masked(|key| key.ip_frag.into()),
+            nsh_np: masked(|key| key.nsh.np.into()),
         }
     }
 
@@ -132,9 +136,9 @@ impl Flow {
             // A meter need not exist (yet): a packet passes one that does not.
             action::METER => Action::Meter(read(attr)?),
             action::CT_CLEAR => Action::CtClear,
-            action::PUSH_NSH | action::POP_NSH | action::PSAMPLE => {
-                return Err(refuse::action(*shape, attr));
-            }
+            action::PUSH_NSH => nsh::push(shape, attr)?,
+            action::POP_NSH => nsh::pop(shape, self.nsh_np)?,
+            action::PSAMPLE => return Err(refuse::action(attr)),
             _ => return header(shape, attr),
         };
         Ok(action)

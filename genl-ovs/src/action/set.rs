@@ -34,8 +34,8 @@ impl Flow {
         let is_masked = attr.number() == action::SET_MASKED;
         let new = New::of(&key, is_masked)?;
         let action = match key.number() {
-            // Linux takes this, and drops the packets: mark and labels change by CT alone.
-            key::CT_MARK | key::CT_LABELS => Action::Drop(0),
+            // Linux takes this, and no packet survives it: mark and labels change by CT alone.
+            key::CT_MARK | key::CT_LABELS => Action::Fail,
             _ => Action::Set(self.field(shape, &key, new)?),
         };
         if is_masked {
@@ -69,7 +69,7 @@ impl Flow {
                 Ok(Set::Mpls(map(new.read()?, Be32::from_bytes)))
             }
             key::TUNNEL if new.mask.is_none() => Err(refuse::tunnel(key)),
-            key::NSH => Err(refuse::nsh(shape, key)),
+            // A service header can't be changed: Linux 6.12 no longer says it could.
             _ => Err(INVALID),
         }
     }

@@ -96,7 +96,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Whether an attribute is in the table and as long as that says.
-pub(super) fn fits(attr: &Attr<'_>, table: &'static Table) -> bool {
+pub(crate) fn fits(attr: &Attr<'_>, table: &'static Table) -> bool {
     let len = attr.payload().len();
     table.row(attr.number()).is_some_and(|row| match row.kind.len() {
         Len::Exact(exact) => len == usize::from(exact),

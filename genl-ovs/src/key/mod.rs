@@ -23,6 +23,7 @@ mod tests;
 pub(crate) mod tunnel;
 mod vlan;
 
+pub(crate) use fields::fits;
 pub(crate) use put::{put_key, put_mask};
 
 use alloc::boxed::Box;

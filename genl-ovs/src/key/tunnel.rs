@@ -117,10 +117,11 @@ fn options(a: &Attr<'_>, key: Option<&TunnelKey>, out: &mut TunnelKey) -> Result
     let mut erspan = [0; ERSPAN_LEN];
     let (kind, opts) = match a.number() {
         attr::GENEVE_OPTS if a.payload().len() % 4 == 0 => (OPTS_GENEVE, a.payload()),
-        attr::ERSPAN_OPTS if a.payload().len() <= ERSPAN_LEN => {
-            // Fewer bytes stand at the end, as Linux puts them.
-            let start = ERSPAN_LEN.saturating_sub(a.payload().len());
-            erspan.get_mut(start..).ok_or(INVALID)?.copy_from_slice(a.payload());
+        attr::ERSPAN_OPTS => {
+            // The last bytes count; fewer stand at the end. This is how Linux puts them.
+            let last = a.payload().get(a.payload().len().saturating_sub(ERSPAN_LEN)..).ok_or(INVALID)?;
+            let start = ERSPAN_LEN.saturating_sub(last.len());
+            erspan.get_mut(start..).ok_or(INVALID)?.copy_from_slice(last);
             (OPTS_ERSPAN, &erspan[..])
         }
         attr::VXLAN_OPTS => {

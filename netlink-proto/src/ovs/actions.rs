@@ -82,8 +82,8 @@ crate::attributes! {
         15 POP_ETH pop_eth: flag;
         /// Forget the connection.
         16 CT_CLEAR ct_clear: flag;
-        /// Push an NSH header.
-        17 PUSH_NSH push_nsh: nest(nsh_key);
+        /// Push an NSH header: a key that has nothing else.
+        17 PUSH_NSH push_nsh: nest(key);
         /// Pop the NSH header.
         18 POP_NSH pop_nsh: flag;
         /// Pass a meter.
@@ -190,4 +190,3 @@ crate::attributes! {
         9 PROTO_RANDOM proto_random: flag;
     }
 }
-use super::keys::nsh_key;

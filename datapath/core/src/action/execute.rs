@@ -12,7 +12,7 @@
 //! so flows that recirculate for ever end there. The numbers are Linux's.
 
 use super::frame::Frame;
-use super::{Action, Actions, HashAlg, ct, resize, set};
+use super::{Action, Actions, HashAlg, ct, nsh, resize, set};
 use crate::datapath::{CACHE_HIT, Datapath, HIT, MASK_HIT, MISSED};
 use crate::deliver;
 use crate::hash::Hasher;
@@ -57,9 +57,9 @@ pub(crate) fn execute<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     let mut frame = Frame::try_new(packet, key)?;
     frame.mru = mru;
     let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
-    let _ = run.pass(frame, key, Work::List(actions.list(), actions.opaque()));
+    let result = run.pass(frame, key, Work::List(actions.list(), actions.opaque()));
     run.finish();
-    Ok(())
+    result
 }
 
 /// What is done in a pass.
@@ -150,7 +150,6 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     }
                 }
                 Action::Userspace(to) => {
-                    frame.layers(key)?;
                     let keep = core::mem::replace(&mut frame.keep, usize::MAX);
                     let kind = Kind::Action {
                         portid: to.portid,
@@ -177,8 +176,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     }
                 }
                 Action::Hash { alg, basis } => {
-                    frame.layers(key)?;
-                    key.dp_hash = flow_hash(key, *alg, *basis);
+                    key.dp_hash = hash(&mut frame, key, *alg, *basis)?;
                 }
                 Action::Recirc(id) => {
                     frame.layers(key)?;
@@ -186,7 +184,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     if is_last {
                         return self.inside(frame, key, Work::Lookup);
                     }
-                    self.beside(&frame, key, Work::Lookup);
+                    self.beside(&frame, key, Work::Lookup)?;
                     key.recirc_id = before;
                 }
                 Action::Sample { probability, actions } => {
@@ -194,14 +192,14 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                         if is_last {
                             return self.inside(frame, key, Work::List(actions, opaque));
                         }
-                        self.beside(&frame, key, Work::List(actions, opaque));
+                        self.beside(&frame, key, Work::List(actions, opaque))?;
                     }
                 }
                 Action::Clone(actions) => {
                     if is_last {
                         return self.inside(frame, key, Work::List(actions, opaque));
                     }
-                    self.beside(&frame, key, Work::List(actions, opaque));
+                    self.beside(&frame, key, Work::List(actions, opaque))?;
                 }
                 Action::CheckPktLen(check) => {
                     let fits = deliver::wire_len(&frame.packet, key.mac_proto)? <= check.len.into();
@@ -209,7 +207,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     if is_last {
                         return self.inside(frame, key, Work::List(actions, opaque));
                     }
-                    self.beside(&frame, key, Work::List(actions, opaque));
+                    self.beside(&frame, key, Work::List(actions, opaque))?;
                 }
                 Action::DecTtl { actions } => {
                     if !set::dec_ttl(&mut frame, key)? {
@@ -223,7 +221,10 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     }
                 }
                 Action::CtClear => ct::clear(&mut frame, key),
+                Action::PushNsh(new) => nsh::push(&mut frame, key, new)?,
+                Action::PopNsh => nsh::pop(&mut frame, key)?,
                 Action::Drop(_) => return Ok(()),
+                Action::Fail => return Err(Errno::EINVAL),
             }
         }
         Ok(())
@@ -232,7 +233,8 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     /// A pass that takes the packet and the key over.
     fn inside(&mut self, frame: Frame<P, Pk>, key: &mut FlowKey, work: Work<'a>) -> Result<()> {
         if self.depth >= MAX_DEPTH {
-            return self.defer(frame, boxed_copy(key)?, work);
+            self.defer(frame, boxed_copy(key)?, work);
+            return Ok(());
         }
         self.depth += 1;
         let result = self.pass(frame, key, work);
@@ -240,22 +242,21 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         result
     }
 
-    /// A pass over copies. If it fails, the list it stands in goes on.
-    fn beside(&mut self, frame: &Frame<P, Pk>, key: &FlowKey, work: Work<'a>) {
-        if let (Ok(frame), Ok(mut key)) = (frame.try_clone(), boxed_copy(key)) {
-            if self.depth >= MAX_DEPTH {
-                let _ = self.defer(frame, key, work);
-            } else {
-                let _ = self.inside(frame, &mut key, work);
-            }
+    /// A pass over copies. If it fails, so does the list it stands in; without memory for copies it is left out.
+    fn beside(&mut self, frame: &Frame<P, Pk>, key: &FlowKey, work: Work<'a>) -> Result<()> {
+        let (Ok(frame), Ok(mut key)) = (frame.try_clone(), boxed_copy(key)) else { return Ok(()) };
+        if self.depth >= MAX_DEPTH {
+            self.defer(frame, key, work);
+            return Ok(());
         }
+        self.inside(frame, &mut key, work)
     }
 
-    fn defer(&mut self, frame: Frame<P, Pk>, key: Box<FlowKey>, work: Work<'a>) -> Result<()> {
-        if self.deferred.len() >= MAX_DEFERRED {
-            return Err(Errno::ELOOP);
+    /// Puts a pass off; one too many is dropped.
+    fn defer(&mut self, frame: Frame<P, Pk>, key: Box<FlowKey>, work: Work<'a>) {
+        if self.deferred.len() < MAX_DEFERRED {
+            let _ = pfnl_platform::try_push(&mut self.deferred, Some(Deferred { frame, key, work }));
         }
-        pfnl_platform::try_push(&mut self.deferred, Some(Deferred { frame, key, work }))
     }
 }
 
@@ -263,6 +264,20 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
 #[inline(never)]
 fn boxed_copy(key: &FlowKey) -> Result<Box<FlowKey>> {
     try_box(key.clone())
+}
+
+/// The HASH action's value: of the packet as it is, whatever the key has kept.
+#[inline(never)]
+fn hash<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &FlowKey,
+    alg: HashAlg,
+    basis: u32,
+) -> Result<u32> {
+    if !frame.is_stale() {
+        return Ok(flow_hash(key, alg, basis));
+    }
+    Ok(flow_hash(&frame.look(key)?.0, alg, basis))
 }
 
 /// The HASH action's value; never 0, which means "none".

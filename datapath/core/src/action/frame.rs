@@ -2,18 +2,28 @@
 
 use super::ct::Tracked;
 use crate::extract::{Layers, extract};
-use crate::key::{FRAG_LATER, FlowKey};
+use crate::key::{Be16, FRAG_LATER, FlowKey, MAC_NONE};
 use crate::packet::Packet;
-use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP};
-use pfnl_platform::{Errno, Platform, Result};
+use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP, Icmp, Tcp, Udp};
+use alloc::boxed::Box;
+use pfnl_platform::{Errno, Platform, Result, try_box};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What Linux says of a packet that ends before a header that an action wants.
+pub(crate) const SHORT: Errno = Errno::ENOMEM;
 
 pub(crate) struct Frame<P: Platform, Pk> {
     pub packet: Pk,
     /// The connection it belongs to, once CT has found out.
     pub tracked: Option<Tracked<P>>,
+    /// Where its headers are, kept true as they come and go.
     layers: Layers,
-    /// A header came or went: the key and the layers are to be read again before they are used.
+    /// Something else follows the link layer header than did: only where that ends is known.
+    lost: bool,
+    /// What follows the Ethernet header and the outermost tag: with a second one, that one's TPID.
+    pub protocol: Be16,
+    /// The key is not that of the headers any more. As on Linux, it is read anew when a packet is looked up or tracked again,
+    /// and else shown as it was.
     stale: bool,
     /// How much of it the next output or upcall shows.
     pub keep: usize,
@@ -25,35 +35,109 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// Reads a packet's key.
     pub fn try_new(mut packet: Pk, key: &mut FlowKey) -> Result<Frame<P, Pk>> {
         let layers = extract(&mut packet, key)?;
-        Ok(Frame { packet, tracked: None, layers, stale: false, keep: usize::MAX, mru: 0 })
+        let protocol = protocol(key);
+        Ok(Frame {
+            packet,
+            tracked: None,
+            layers,
+            lost: false,
+            protocol,
+            stale: false,
+            keep: usize::MAX,
+            mru: 0,
+        })
     }
 
     pub fn try_clone(&self) -> Result<Frame<P, Pk>> {
         Ok(Frame { packet: self.packet.try_clone()?, tracked: self.tracked.clone(), ..*self })
     }
 
-    /// The headers were moved: nothing that was known of them holds.
+    /// Headers came or went, so that the key tells of others.
     pub fn moved(&mut self) {
         self.stale = true;
     }
 
-    /// Where the headers are; the key is the packet's again.
+    /// All bytes are others.
+    pub fn replaced(&mut self) {
+        (self.stale, self.lost) = (true, true);
+    }
+
+    /// The key is the packet's again; answers where the headers are.
     pub fn layers(&mut self, key: &mut FlowKey) -> Result<Layers> {
         if self.stale {
+            if key.mac_proto == MAC_NONE {
+                key.eth_type = self.protocol;
+            }
             self.layers = extract(&mut self.packet, key)?;
-            self.stale = false;
+            self.protocol = protocol(key);
+            (self.stale, self.lost) = (false, false);
         }
         Ok(self.layers)
     }
 
+    /// Where the headers are; the key stays as it is.
+    pub fn at(&mut self, key: &FlowKey) -> Result<Layers> {
+        if self.lost {
+            self.layers = self.look(key)?.1;
+            self.lost = false;
+        }
+        Ok(self.layers)
+    }
+
+    /// The packet's key as it would be read now.
+    #[inline(never)]
+    pub fn look(&mut self, key: &FlowKey) -> Result<(Box<FlowKey>, Layers)> {
+        let mut own = try_box(key.clone())?;
+        if key.mac_proto == MAC_NONE {
+            own.eth_type = self.protocol;
+        }
+        let layers = extract(&mut self.packet, &mut own)?;
+        Ok((own, layers))
+    }
+
+    /// Where the link layer header ends.
+    pub fn l2_len(&self) -> usize {
+        self.layers.l2_len
+    }
+
+    /// Whether the key tells of other headers than the packet has.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The link layer header has another length; what follows it is what it was.
+    pub fn shift(&mut self, l2_len: usize) {
+        let old = self.layers.l2_len;
+        let moved = |at: usize| at.checked_sub(old).and_then(|at| at.checked_add(l2_len));
+        self.layers = Layers {
+            l2_len,
+            l3: self.layers.l3.and_then(moved),
+            l4: self.layers.l4.and_then(moved),
+            payload: self.layers.payload.and_then(moved),
+            ..self.layers
+        };
+    }
+
+    /// Something else follows the link layer header now, `l2_len` bytes long.
+    pub fn follow(&mut self, l2_len: usize, protocol: Be16) {
+        self.layers = Layers { l2_len, ..Layers::default() };
+        self.protocol = protocol;
+        (self.stale, self.lost) = (true, true);
+    }
+
     /// The checksum that covers the IP addresses, if the packet has one.
     pub fn l4_csum(&self, key: &FlowKey) -> Option<L4Csum> {
-        let at = self.layers.l4.filter(|_| key.ip_frag != FRAG_LATER)?.checked_add(match key.ip_proto {
-            IP_TCP => 16,
-            IP_UDP => 6,
-            IP_ICMPV6 => 2,
+        let (offset, whole) = match key.ip_proto {
+            IP_TCP => (16, size_of::<Tcp>()),
+            IP_UDP => (6, size_of::<Udp>()),
+            IP_ICMPV6 => (2, size_of::<Icmp>()),
             _ => return None,
-        })?;
+        };
+        let header = self.layers.l4.or(self.layers.payload).filter(|_| key.ip_frag != FRAG_LATER)?;
+        let at = header.checked_add(offset)?;
+        if header.checked_add(whole)? > self.packet.len() {
+            return None;
+        }
         let partial = self
             .packet
             .offload()
@@ -61,6 +145,10 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
             .is_some_and(|csum| (csum.start as usize).checked_add(csum.offset.into()) == Some(at));
         Some(L4Csum { at, partial, is_udp: key.ip_proto == IP_UDP })
     }
+}
+
+fn protocol(key: &FlowKey) -> Be16 {
+    if key.cvlan.tci == Be16::ZERO { key.eth_type } else { key.cvlan.tpid }
 }
 
 /// A transport checksum.

@@ -8,6 +8,7 @@ pub(crate) mod execute;
 mod frame;
 mod helper;
 mod nat;
+mod nsh;
 mod resize;
 mod set;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Result};
 
-/// How deep action lists may nest.
+/// How deep action lists may nest: this many in the outermost one.
 pub const MAX_DEPTH: usize = 16;
 
 /// The actions of a flow.
@@ -37,7 +38,7 @@ impl Actions {
     /// # Errors
     /// `EOVERFLOW` when lists nest deeper than [`MAX_DEPTH`].
     pub fn try_new(list: Vec<Action>, opaque: Vec<u8>) -> Result<Actions> {
-        if nests_deeper(&list, MAX_DEPTH) {
+        if nests_deeper(&list, MAX_DEPTH + 1) {
             return Err(Errno::EOVERFLOW);
         }
         Ok(Actions { list, opaque })
@@ -136,6 +137,10 @@ pub enum Action {
     },
     /// Take the Ethernet header away.
     PopEth,
+    /// Put a service header in front of everything; the result is an L3 packet. What follows it says the packet.
+    PushNsh(Box<PushNsh>),
+    /// Take a service header away from the front of an L3 packet.
+    PopNsh,
     /// Go on only if this meter lets the packet pass; a meter that is not there does.
     Meter(u32),
     /// Track the connection: what is known of it is in the key afterwards.
@@ -144,6 +149,23 @@ pub enum Action {
     CtClear,
     /// Drop, for a reason that counters may tell apart.
     Drop(u32),
+    /// What no packet survives, and Linux takes all the same: SET of a field that nothing sets.
+    Fail,
+}
+
+/// A service header to put in front.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PushNsh {
+    /// The O bit and the unassigned one beside it.
+    pub flags: u8,
+    /// Time to live, 6 bits.
+    pub ttl: u8,
+    /// Type of the metadata.
+    pub mdtype: u8,
+    /// Service path and index.
+    pub path_hdr: Be32,
+    /// The metadata, in whole words.
+    pub metadata: Vec<u8>,
 }
 
 /// How a connection is tracked.

@@ -1,8 +1,9 @@
 //! Headers that come and go: VLAN tags, MPLS labels, the Ethernet header. Each moves what is before it, which is at most
 //! a few dozen bytes, and never what is behind.
 
-use super::frame::{Frame, view};
-use crate::key::{Be16, Be32, FlowKey, MAC_ETHERNET, MAC_NONE, Mac, VLAN_PRESENT};
+use super::frame::{Frame, SHORT, view};
+use crate::extract::header;
+use crate::key::{Be16, Be32, FlowKey, MAC_ETHERNET, MAC_NONE, Mac, VLAN_PRESENT, Vlan};
 use crate::packet::Packet;
 use crate::wire::*;
 use pfnl_platform::{Errno, Platform, Result};
@@ -12,24 +13,65 @@ const ADDRESSES: usize = 12;
 
 pub(super) fn push_vlan<P: Platform, Pk: Packet>(
     frame: &mut Frame<P, Pk>,
-    key: &FlowKey,
+    key: &mut FlowKey,
     tpid: Be16,
     tci: Be16,
 ) -> Result<()> {
-    ethernet_only(key)?;
+    if key.mac_proto != MAC_ETHERNET {
+        // A list inside another may try. There is no place for a tag, and nothing that would send it.
+        return Ok(());
+    }
+    let before = outermost(frame)?;
+    let l2_len = frame.l2_len().saturating_add(VLAN_HLEN);
     let head = insert(frame, ADDRESSES, VLAN_HLEN)?;
     let header: &mut TaggedEthernet = view(head, 0)?;
     (header.tpid, header.tci) = (tpid, tci & !Be16::new(VLAN_PRESENT));
+    frame.shift(l2_len);
+    match before {
+        Some(Outermost { tpid, inside: Some(_) }) => {
+            frame.protocol = tpid;
+            frame.moved();
+        }
+        _ => key.vlan = Vlan { tci, tpid },
+    }
     Ok(())
 }
 
 pub(super) fn pop_vlan<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
-    ethernet_only(key)?;
-    frame.layers(key)?;
-    if key.vlan.tci == Be16::ZERO {
+    if key.mac_proto != MAC_ETHERNET {
         return Ok(());
     }
-    remove(frame, ADDRESSES, VLAN_HLEN)
+    let Some(tag) = outermost(frame)? else { return Ok(()) };
+    tag.inside.ok_or(SHORT)?;
+    let l2_len = frame.l2_len().saturating_sub(VLAN_HLEN);
+    remove(frame, ADDRESSES, VLAN_HLEN)?;
+    frame.shift(l2_len);
+    match outermost(frame)? {
+        Some(Outermost { inside: Some(inside), .. }) => {
+            frame.protocol = inside;
+            frame.moved();
+        }
+        _ => key.vlan = Vlan::default(),
+    }
+    Ok(())
+}
+
+/// A tag as it stands in a frame.
+struct Outermost {
+    tpid: Be16,
+    /// The Ethernet type behind it; none where the frame ends within its tag.
+    inside: Option<Be16>,
+}
+
+/// The outermost tag, if there is one.
+fn outermost<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>) -> Result<Option<Outermost>> {
+    let Some(ethernet) = header::<Ethernet, Pk>(&mut frame.packet, 0)? else { return Ok(None) };
+    let tpid = ethernet.ethertype;
+    if !is_vlan(tpid.get()) {
+        return Ok(None);
+    }
+    let tag = header::<Tag, Pk>(&mut frame.packet, ETH_HLEN)?;
+    Ok(Some(Outermost { tpid, inside: tag.map(|tag| tag.ethertype) }))
 }
 
 /// `at` is where the label goes: in front of the network header, or of everything.
@@ -40,13 +82,15 @@ pub(super) fn push_mpls<P: Platform, Pk: Packet>(
     ethertype: Be16,
     whole_frame: bool,
 ) -> Result<()> {
-    let at = if whole_frame { 0 } else { frame.layers(key)?.l2_len };
+    let at = if whole_frame { 0 } else { frame.l2_len() };
     let head = insert(frame, at, MPLS_HLEN)?;
     view::<Lse>(head, at)?.word = lse;
     if whole_frame {
         key.mac_proto = MAC_NONE;
     }
-    set_ethertype(frame, key, at, ethertype)
+    set_ethertype(frame, key, at, ethertype)?;
+    frame.follow(at, ethertype);
+    Ok(())
 }
 
 pub(super) fn pop_mpls<P: Platform, Pk: Packet>(
@@ -54,12 +98,18 @@ pub(super) fn pop_mpls<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     ethertype: Be16,
 ) -> Result<()> {
-    let at = frame.layers(key)?.l2_len;
-    if key.mpls_labels == 0 {
+    let at = frame.l2_len();
+    if !is_mpls(frame.protocol.get()) {
         return Ok(());
     }
-    remove(frame, at, MPLS_HLEN)?;
-    set_ethertype(frame, key, at, ethertype)
+    remove(frame, at, MPLS_HLEN).map_err(|_| SHORT)?;
+    set_ethertype(frame, key, at, ethertype)?;
+    frame.follow(at, ethertype);
+    if ethertype.get() == ETH_TEB {
+        // A whole frame was behind the label.
+        key.mac_proto = MAC_ETHERNET;
+    }
+    Ok(())
 }
 
 pub(super) fn push_eth<P: Platform, Pk: Packet>(
@@ -71,16 +121,20 @@ pub(super) fn push_eth<P: Platform, Pk: Packet>(
     if key.mac_proto != MAC_NONE {
         return Err(Errno::EINVAL);
     }
+    let (l2_len, ethertype) = (frame.l2_len().saturating_add(ETH_HLEN), frame.protocol);
     let head = insert(frame, 0, ETH_HLEN)?;
-    *view(head, 0)? = Ethernet { dst, src, ethertype: key.eth_type };
+    *view(head, 0)? = Ethernet { dst, src, ethertype };
+    frame.shift(l2_len);
+    frame.moved();
     key.mac_proto = MAC_ETHERNET;
     Ok(())
 }
 
 pub(super) fn pop_eth<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
     ethernet_only(key)?;
-    frame.layers(key)?;
+    let l2_len = frame.l2_len().saturating_sub(ETH_HLEN);
     frame.packet.pop_front(ETH_HLEN)?;
+    frame.shift(l2_len);
     frame.moved();
     key.mac_proto = MAC_NONE;
     Ok(())
@@ -93,11 +147,10 @@ fn ethernet_only(key: &FlowKey) -> Result<()> {
 /// Says what follows the link layer header that ends at `at`.
 fn set_ethertype<P: Platform, Pk: Packet>(
     frame: &mut Frame<P, Pk>,
-    key: &mut FlowKey,
+    key: &FlowKey,
     at: usize,
     ethertype: Be16,
 ) -> Result<()> {
-    key.eth_type = ethertype;
     if let Some(place) = at.checked_sub(2).filter(|_| key.mac_proto == MAC_ETHERNET) {
         *view(frame.packet.head_mut(at)?, place)? = ethertype;
     }
@@ -109,7 +162,6 @@ fn insert<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, at: usize, n: usize
     // First what can fail.
     frame.packet.pull(at)?;
     frame.packet.push_front(n)?;
-    frame.moved();
     let head = frame.packet.head_mut(at.saturating_add(n))?;
     shift(head, n, 0, at)?;
     Ok(head)
@@ -118,9 +170,7 @@ fn insert<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, at: usize, n: usize
 /// Takes away the `n` bytes at `at`.
 fn remove<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, at: usize, n: usize) -> Result<()> {
     shift(frame.packet.head_mut(at.saturating_add(n))?, 0, n, at)?;
-    frame.packet.pop_front(n)?;
-    frame.moved();
-    Ok(())
+    frame.packet.pop_front(n)
 }
 
 /// Moves `len` bytes; what does not fit into the head is refused.

@@ -1,9 +1,9 @@
 //! SET: new values in headers that are there. The key follows, so that a later lookup or upcall sees them.
 
-use super::frame::{Frame, view};
+use super::frame::{Frame, SHORT, view};
 use super::{EthernetFields, Ipv4Fields, Ipv6Fields, Masked, PortFields, Set};
 use crate::csum::{crc32c_delta, replace};
-use crate::key::{Be16, Be32, FlowKey};
+use crate::key::{Be16, Be32, FRAG_LATER, FlowKey};
 use crate::packet::Packet;
 use crate::wire::*;
 use core::ops::{BitAnd, BitOr, Not};
@@ -12,7 +12,7 @@ use pfnl_platform::{Errno, Platform, Result};
 /// Changes a packet.
 ///
 /// # Errors
-/// `EINVAL` when the header is not there, `ENOMEM`.
+/// `ENOMEM`, also when the header is not there; `EINVAL` when it is another one.
 pub(super) fn set<P: Platform, Pk: Packet>(
     frame: &mut Frame<P, Pk>,
     key: &mut FlowKey,
@@ -51,7 +51,6 @@ fn ethernet<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<EthernetFields>,
 ) -> Result<()> {
-    frame.layers(key)?;
     let header: &mut Ethernet = view(frame.packet.head_mut(ETH_HLEN)?, 0)?;
     header.src = over(&new.value.src, &new.mask.src, &header.src);
     header.dst = over(&new.value.dst, &new.mask.dst, &header.dst);
@@ -64,7 +63,7 @@ pub(super) fn ipv4<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<Ipv4Fields>,
 ) -> Result<()> {
-    let at = frame.layers(key)?.l3.filter(|_| key.eth_type.get() == ETH_IPV4).ok_or(Errno::EINVAL)?;
+    let at = frame.at(key)?.l3.filter(|_| key.eth_type.get() == ETH_IPV4).ok_or(SHORT)?;
     let csum = frame.l4_csum(key);
     let header = at.saturating_add(size_of::<Ipv4>());
     let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
@@ -97,8 +96,8 @@ pub(super) fn ipv6<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<Ipv6Fields>,
 ) -> Result<()> {
-    let layers = frame.layers(key)?;
-    let at = layers.l3.filter(|_| key.eth_type.get() == ETH_IPV6).ok_or(Errno::EINVAL)?;
+    let layers = frame.at(key)?;
+    let at = layers.l3.filter(|_| key.eth_type.get() == ETH_IPV6).ok_or(SHORT)?;
     let csum = frame.l4_csum(key);
     let header = at.saturating_add(size_of::<Ipv6>());
     let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
@@ -131,8 +130,21 @@ pub(super) fn ports<P: Platform, Pk: Packet>(
     new: &Masked<PortFields>,
     protocol: u8,
 ) -> Result<()> {
-    let layers = frame.layers(key)?;
-    let at = layers.l4.filter(|_| key.ip_proto == protocol).ok_or(Errno::EINVAL)?;
+    let layers = frame.at(key)?;
+    if key.ip_frag == FRAG_LATER {
+        // What is where ports would be is data. (Linux writes over it.)
+        return Ok(());
+    }
+    // A TCP header that lies about its length has ports all the same.
+    let at = layers.l4.or(layers.payload).filter(|_| key.ip_proto == protocol).ok_or(SHORT)?;
+    let whole = match protocol {
+        IP_TCP => size_of::<Tcp>(),
+        IP_UDP => size_of::<Udp>(),
+        _ => size_of::<Sctp>(),
+    };
+    if at.saturating_add(whole) > frame.packet.len() {
+        return Err(SHORT);
+    }
     let csum = frame.l4_csum(key);
     let sctp_len = if protocol == IP_SCTP { l4_len(&frame.packet, key, layers.l3, at)? } else { 0 };
     let end = at.saturating_add(size_of::<Sctp>());
@@ -180,36 +192,37 @@ fn mpls<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<Be32>,
 ) -> Result<()> {
-    let at = frame.layers(key)?.l2_len;
-    if key.mpls_labels == 0 {
+    let at = frame.l2_len();
+    if !is_mpls(frame.protocol.get()) {
         return Err(Errno::EINVAL);
     }
+    let head = frame.packet.head_mut(at.saturating_add(MPLS_HLEN)).map_err(|_| SHORT)?;
+    let lse = view::<Lse>(head, at)?;
+    lse.word = new.over(lse.word);
     let [first, ..] = &mut key.mpls;
-    *first = new.over(*first);
-    view::<Lse>(frame.packet.head_mut(at.saturating_add(MPLS_HLEN))?, at)?.word = *first;
+    *first = lse.word;
     Ok(())
 }
 
-/// Decrements the time to live. Answers whether there was any left.
+/// Decrements the time to live. Answers whether there was any left; of what is not IP, or IP behind two tags, there always is.
 pub(super) fn dec_ttl<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<bool> {
-    let at = frame.layers(key)?.l3.ok_or(Errno::EINVAL)?;
-    if key.ip_ttl <= 1 {
-        return Ok(false);
+    let protocol = frame.protocol.get();
+    if !matches!(protocol, ETH_IPV4 | ETH_IPV6) {
+        return Ok(true);
     }
-    let ttl = key.ip_ttl.saturating_sub(1);
-    if key.eth_type.get() == ETH_IPV4 {
-        ipv4(
-            frame,
-            key,
-            &Masked {
-                value: Ipv4Fields { ttl, ..Default::default() },
-                mask: Ipv4Fields { ttl: 0xff, ..Default::default() },
-            },
-        )?;
-    } else {
-        let head = frame.packet.head_mut(at.saturating_add(size_of::<Ipv6>()))?;
-        view::<Ipv6>(head, at)?.hlimit = ttl;
-        key.ip_ttl = ttl;
+    let at = frame.at(key)?.l3.ok_or(SHORT)?;
+    match protocol {
+        ETH_IPV4 => {
+            let ttl = view::<Ipv4>(frame.packet.head_mut(at.saturating_add(size_of::<Ipv4>()))?, at)?.ttl;
+            let Some(ttl) = ttl.checked_sub(1).filter(|&ttl| ttl > 0) else { return Ok(false) };
+            let value = Ipv4Fields { ttl, ..Default::default() };
+            ipv4(frame, key, &Masked { value, mask: Ipv4Fields { ttl: 0xff, ..Default::default() } })?;
+        }
+        _ => {
+            let ip: &mut Ipv6 = view(frame.packet.head_mut(at.saturating_add(size_of::<Ipv6>()))?, at)?;
+            let Some(ttl) = ip.hlimit.checked_sub(1).filter(|&ttl| ttl > 0) else { return Ok(false) };
+            (ip.hlimit, key.ip_ttl) = (ttl, ttl);
+        }
     }
     Ok(true)
 }

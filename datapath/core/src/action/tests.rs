@@ -244,9 +244,14 @@ fn a_later_fragment_has_no_checksum_to_follow() {
     run(&dp, VecPacket::from_bytes(&bytes).unwrap(), [set(), Action::Output(1)]);
     let sent = one.take_one();
     assert_eq!((&sent[30..34], &sent[34..]), (&[9; 4][..], &bytes[34..]));
-    // SET of a header that is not there drops.
-    let ports = Masked::default();
+    // Where a first fragment has ports, a later one has data.
+    let ports = Masked {
+        value: PortFields { src: be16(1), dst: be16(2) },
+        mask: PortFields { src: be16(0xffff), dst: be16(0xffff) },
+    };
     run(&dp, VecPacket::from_bytes(&bytes).unwrap(), [Action::Set(Set::Udp(ports)), Action::Output(1)]);
+    assert_eq!(one.take_one(), bytes);
+    // SET of a header that is not there drops.
     run(&dp, spec(false, 6).packet(), [Action::Set(Set::Udp(ports)), Action::Output(1)]);
     run(&dp, spec(true, 6).packet(), [set(), Action::Output(1)]);
     assert_eq!(one.take(), []);
@@ -406,7 +411,7 @@ fn hashes() {
 
 #[test]
 fn lists_nest_so_deep_and_no_deeper() {
-    let nest = |n| (1..n).fold(vec![Action::Output(1)], |inner, _| vec![Action::Clone(inner)]);
+    let nest = |n| (0..n).fold(vec![Action::Output(1)], |inner, _| vec![Action::Clone(inner)]);
     assert!(Actions::try_new(nest(MAX_DEPTH), Vec::new()).is_ok());
     assert_eq!(Actions::try_new(nest(MAX_DEPTH + 1), Vec::new()).unwrap_err(), Errno::EOVERFLOW);
     // The deepest still runs: what does not fit the stack waits.
@@ -553,12 +558,12 @@ proptest! {
     /// Nor may any action panic on any bytes, whatever the flow said they are.
     #[test]
     fn no_action_panics_on_anything(
-        bytes in prop::collection::vec(any::<u8>(), 14..120), ethertype in 0..6usize, v6: bool, proto in 0..5usize,
-        kinds in prop::collection::vec((0..16u8, any::<[u8; 40]>(), any::<[u8; 40]>()), 0..6),
+        bytes in prop::collection::vec(any::<u8>(), 14..120), ethertype in 0..7usize, v6: bool, proto in 0..5usize,
+        kinds in prop::collection::vec((0..18u8, any::<[u8; 40]>(), any::<[u8; 40]>()), 0..6),
         csum: Option<(u8, u8)>, gso: Option<u16>,
     ) {
         let mut bytes = bytes;
-        let types = [0x0800u16, 0x86dd, 0x8100, 0x8847, 0x0806, 0x0003];
+        let types = [0x0800u16, 0x86dd, 0x8100, 0x8847, 0x0806, 0x0003, 0x894f];
         bytes[12..14].copy_from_slice(&types[ethertype].to_be_bytes());
         let like = Spec { v6, ..spec(v6, [6, 17, 132, 1, 58][proto]) };
         let (dp, _) = datapath();
@@ -580,11 +585,13 @@ proptest! {
             12 => Action::Userspace(Box::default()),
             13 => Action::CheckPktLen(Box::default()),
             14 => Action::Set(Set::Mpls(Masked { value: Be32::new(1), mask: Be32::new(1) })),
+            15 => Action::PopNsh,
+            16 => Action::PushNsh(Box::new(PushNsh { mdtype: 2, metadata: value.to_vec(), ..PushNsh::default() })),
             _ => Action::Clone(vec![Action::PopEth, Action::Recirc(3)]),
         });
         let list = list.chain([Action::Output(9), Action::Output(2)]).collect();
         let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
-        dp.execute(packet, &mut key, &Actions::try_new(list, Vec::new()).unwrap()).unwrap();
+        let _ = dp.execute(packet, &mut key, &Actions::try_new(list, Vec::new()).unwrap());
     }
 }
 
@@ -604,4 +611,91 @@ fn a_meter_drops_what_exceeds_it_and_one_that_is_not_there_nothing() {
     assert_eq!((all.packets, exceeded.packets), (20, 17));
     assert!(dp.remove_meter(7).unwrap().is_some() && dp.meter(7).is_none());
     assert_eq!(send(7), 1);
+}
+
+/// A frame of [`spec`] behind a service header, and behind an Ethernet header of its own.
+fn nsh_frame(np: u8, inside: &[u8]) -> Vec<u8> {
+    let ethernet = [&[4u8; 6][..], &[6; 6], &[0x89, 0x4f]].concat();
+    [&ethernet[..], &[0x0f, 0xc6, 1, np, 0, 0, 1, 255], &[7; 16], inside].concat()
+}
+
+fn push_nsh() -> Action {
+    Action::PushNsh(Box::new(PushNsh {
+        flags: 0xff,
+        ttl: 63,
+        mdtype: 1,
+        path_hdr: Be32::new(0x1ff),
+        metadata: vec![7; 16],
+    }))
+}
+
+#[test]
+fn service_headers_come_and_go() {
+    let (dp, [one, ..]) = datapath();
+    let bytes = spec(false, 17).bytes();
+    let eth = Action::PushEth { dst: [4; 6], src: [6; 6] };
+    run(&dp, spec(false, 17).packet(), [push_nsh(), eth, Action::Output(1)]);
+    let sent = one.take_one();
+    let mut expected = nsh_frame(3, &bytes);
+    expected[14] |= 0x30;
+    assert_eq!(sent, expected);
+    // Back again. What is sent needs an Ethernet header, and what is popped none in front.
+    let nsh = VecPacket::from_bytes(&sent).unwrap();
+    run(&dp, nsh.try_clone().unwrap(), [Action::PopNsh, Action::Output(1)]);
+    run(&dp, nsh.try_clone().unwrap(), [Action::PopEth, Action::Output(1)]);
+    assert_eq!(one.take(), []);
+    run(&dp, nsh, [Action::PopEth, Action::PopNsh, Action::Output(1)]);
+    assert_eq!(one.take_one(), bytes);
+    // An IP packet in it has no Ethernet header of its own.
+    let ip = VecPacket::from_bytes(&nsh_frame(1, &bytes[14..])).unwrap();
+    let eth = || Action::PushEth { dst: [2, 0, 0, 0, 0, 2], src: [2, 0, 0, 0, 0, 1] };
+    run(&dp, ip, [Action::PopEth, Action::PopNsh, eth(), Action::Output(1)]);
+    assert_eq!(one.take_one(), bytes);
+    // A header that says nothing known follows, one longer than the packet, one that is too long to be.
+    for (at, byte) in [(17, 9), (15, 0x3f)] {
+        let mut bytes = nsh_frame(3, &bytes);
+        bytes[at] = byte;
+        let key = FlowKey { mac_proto: 0, eth_type: be16(0x894f), ..FlowKey::ZERO };
+        let packet = VecPacket::from_bytes(&bytes[14..]).unwrap();
+        assert!(dp.execute(packet, &mut key.clone(), &actions([Action::PopNsh, Action::Output(1)])).is_err());
+    }
+    let long = PushNsh { mdtype: 2, metadata: vec![0; 248], ..PushNsh::default() };
+    run(&dp, spec(false, 17).packet(), [Action::PushNsh(Box::new(long)), eth(), Action::Output(1)]);
+    assert_eq!(one.take(), []);
+}
+
+#[test]
+fn an_upcall_shows_the_key_that_the_packet_came_with() {
+    let (dp, _) = datapath();
+    let up = || Action::Userspace(Box::new(Userspace { portid: 7, ..Userspace::default() }));
+    let push = || Action::PushMpls { lse: Be32::new(0x140), ethertype: be16(0x8847), whole_frame: false };
+    let vlan = |tci| Action::PushVlan { tpid: be16(0x8100), tci: be16(tci) };
+    run(&dp, spec(false, 17).packet(), [push(), up(), Action::Recirc(4)]);
+    run(&dp, spec(false, 17).packet(), [vlan(0x1005), vlan(0x1006), up(), Action::Recirc(4)]);
+    let eth = Action::PushEth { dst: [4; 6], src: [6; 6] };
+    run(&dp, spec(false, 17).packet(), [Action::PopEth, eth, up()]);
+    let ups = dp.upper().take();
+    let shown: Vec<_> = ups.iter().map(|up| (up.key.eth_type.get(), up.key.vlan.tci.get())).collect();
+    // Looked up again, it is read again.
+    assert_eq!(shown, [(0x800, 0), (0x8847, 0), (0x800, 0x1005), (0x800, 0x1006), (0x800, 0)]);
+    assert_eq!((ups[3].key.cvlan.tci.get(), ups[4].key.eth_dst), (0x1005, DST_MAC));
+}
+
+#[test]
+fn a_packet_that_an_action_fails_on_is_an_error_to_who_sent_it() {
+    let (dp, [one, ..]) = datapath();
+    let short = || VecPacket::from_bytes(&spec(false, 17).bytes()[..26]).unwrap();
+    let set = || Action::Set(Set::Ipv4(Masked::default()));
+    let run = |list: Vec<Action>| {
+        let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+        dp.execute(short(), &mut key, &Actions::try_new(list, Vec::new()).unwrap())
+    };
+    assert_eq!(run(vec![set(), Action::Output(1)]), Err(Errno::ENOMEM));
+    assert_eq!(run(vec![Action::Fail, Action::Output(1)]), Err(Errno::EINVAL));
+    // Done to a copy, it is the end of the packet all the same.
+    assert_eq!(run(vec![Action::Clone(vec![set()]), Action::Output(1)]), Err(Errno::ENOMEM));
+    assert_eq!(run(vec![Action::DecTtl { actions: vec![] }, Action::Output(1)]), Err(Errno::ENOMEM));
+    assert_eq!(one.take(), []);
+    // Dropped on purpose is no failure; nor is a port that is not there.
+    assert_eq!(run(vec![Action::Output(77), Action::Drop(1)]), Ok(()));
 }

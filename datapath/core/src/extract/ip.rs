@@ -29,6 +29,7 @@ pub(super) fn v4<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut La
     if frag & IPV4_MORE != 0 {
         key.ip_frag = FRAG_FIRST;
     }
+    layers.payload = Some(l4);
     if key.ip_proto == IP_ICMP { icmp(packet, key, layers, l4) } else { transport(packet, key, layers, l4) }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn v6<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut La
     layers.l3 = Some(at);
 
     let Some(l4) = extensions(packet, key, layers, next, at + size_of::<Ipv6>())? else { return Ok(()) };
+    layers.payload = Some(l4);
     match key.ip_proto {
         IP_ICMPV6 => icmpv6(packet, key, layers, l4),
         _ => transport(packet, key, layers, l4),

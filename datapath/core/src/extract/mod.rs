@@ -8,7 +8,7 @@ mod ip;
 #[cfg(test)]
 mod tests;
 
-use crate::key::{Be16, FlowKey, MAC_NONE, VLAN_PRESENT, Vlan};
+use crate::key::{Be16, Be32, FlowKey, MAC_NONE, VLAN_PRESENT, Vlan};
 use crate::packet::Packet;
 use crate::wire::*;
 use pfnl_platform::{Errno, Result};
@@ -26,6 +26,8 @@ pub struct Layers {
     pub l3: Option<usize>,
     /// The transport header, if it is there in full.
     pub l4: Option<usize>,
+    /// Where the IP header ends: the transport header, whole or not, of a packet that is no later fragment.
+    pub payload: Option<usize>,
     /// An IPv6 routing header has segments left: the pseudo-header's destination is not the one in the IP header.
     pub routed: bool,
 }
@@ -34,7 +36,7 @@ pub struct Layers {
 /// `eth_type`.
 ///
 /// # Errors
-/// `EINVAL` for a packet without a whole link layer header, `ENOMEM`.
+/// `EINVAL` for a packet without a whole link layer header, or with a service header that is not in order; `ENOMEM`.
 pub fn extract<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey) -> Result<Layers> {
     let (mac_proto, eth_type) = (key.mac_proto, key.eth_type);
     key.clear_packet_fields();
@@ -49,6 +51,7 @@ pub fn extract<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey) -> Result<Layers>
         ETH_IPV4 => ip::v4(packet, key, &mut layers)?,
         ETH_IPV6 => ip::v6(packet, key, &mut layers)?,
         ETH_ARP | ETH_RARP => arp(packet, key, layers.l2_len)?,
+        ETH_NSH => nsh(packet, key, layers.l2_len)?,
         ethertype if is_mpls(ethertype) => mpls(packet, key, layers.l2_len)?,
         _ => {}
     }
@@ -109,6 +112,27 @@ fn arp<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> 
         (key.ipv4_src, key.ipv4_dst) = (arp.spa, arp.tpa);
         (key.sha, key.tha) = (arp.sha, arp.tha);
     }
+    Ok(())
+}
+
+/// A service header. Unlike others it must be right: version 0, one of the two types of metadata, and there in full.
+fn nsh<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> {
+    let nsh: Nsh = *header(packet, at)?.ok_or(Errno::EINVAL)?;
+    let len = nsh.len();
+    let valid = match nsh.mdtype {
+        NSH_MD1 => len == size_of::<Nsh>() + size_of::<[Be32; 4]>(),
+        NSH_MD2 => len >= size_of::<Nsh>(),
+        _ => false,
+    };
+    if nsh.version() != 0 || !valid || at.saturating_add(len) > packet.len() {
+        return Err(Errno::EINVAL);
+    }
+    let context = match nsh.mdtype {
+        NSH_MD1 => *header(packet, at.saturating_add(size_of::<Nsh>()))?.ok_or(Errno::EINVAL)?,
+        _ => Default::default(),
+    };
+    let (flags, ttl) = (nsh.flags(), nsh.ttl());
+    key.nsh = crate::key::Nsh { flags, ttl, mdtype: nsh.mdtype, np: nsh.np, path_hdr: nsh.path, context };
     Ok(())
 }
 

@@ -22,7 +22,7 @@ fn tcp_over_ipv4() {
     assert_eq!((key.ipv4_src, key.ipv4_dst), ([0x20, 0x21, 0x22, 1], [0x20, 0x21, 0x22, 2]));
     assert_eq!((key.ip_proto, key.ip_tos, key.ip_ttl, key.ip_frag), (6, 0x10, 64, FRAG_NONE));
     assert_eq!((key.tp_src.get(), key.tp_dst.get(), key.tcp_flags.get()), (1000, 2000, 0x018));
-    assert_eq!(layers, Layers { l2_len: 14, l3: Some(14), l4: Some(34), routed: false });
+    assert_eq!(layers, Layers { l2_len: 14, l3: Some(14), l4: Some(34), payload: Some(34), routed: false });
     assert_eq!((key.vlan, key.cvlan), Default::default());
 }
 
@@ -142,7 +142,10 @@ fn ipv6_and_its_extensions() {
     let (key, layers) = ipv6(0, &chain);
     assert_eq!((key.ip_proto, key.ip_frag), (17, FRAG_FIRST));
     assert_eq!((key.tp_src.get(), key.tp_dst.get()), (7, 8));
-    assert_eq!(layers, Layers { l2_len: 14, l3: Some(14), l4: Some(54 + 44), routed: true });
+    assert_eq!(
+        layers,
+        Layers { l2_len: 14, l3: Some(14), l4: Some(54 + 44), payload: Some(54 + 44), routed: true }
+    );
     assert_eq!(key.ipv6_exthdrs, 0x4 | 0x8 | 0x10 | 0x20 | 0x40);
 
     // A later fragment.
@@ -240,5 +243,31 @@ proptest! {
             prop_assert_eq!((key.tp_src.get(), key.tp_dst.get()), spec.ports);
             prop_assert_eq!(layers.l4, Some(spec.l4()));
         }
+    }
+}
+
+#[test]
+fn a_service_header_is_right_or_there_is_no_key() {
+    let frame = |first: u16, md: u8, rest: usize| {
+        let mut bytes =
+            [&[0u8; 12][..], &[0x89, 0x4f], &first.to_be_bytes(), &[md, 3, 0, 0, 1, 255]].concat();
+        bytes.resize(bytes.len() + rest, 9);
+        let mut key = FlowKey { mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+        extract(&mut VecPacket::from_bytes(&bytes).unwrap(), &mut key).map(|_| key.nsh)
+    };
+    let nsh = frame(0x3fc6, 1, 16).unwrap();
+    assert_eq!((nsh.flags, nsh.ttl, nsh.mdtype, nsh.np, nsh.path_hdr.get()), (3, 63, 1, 3, 0x1ff));
+    assert_eq!(nsh.context, [crate::key::Be32::new(0x0909_0909); 4]);
+    // Variable metadata is no part of the key.
+    assert_eq!(frame(0x0043, 2, 4).unwrap().context, [crate::key::Be32::ZERO; 4]);
+    assert!(frame(0x0042, 2, 0).is_ok());
+    // Another version, lengths that do not fit the type, types that there are not, what is cut off.
+    for (first, md, rest) in
+        [(0x4046, 1, 16), (0x0045, 1, 16), (0x0047, 1, 20), (0x0041, 2, 0), (0x0046, 0, 16), (0x0046, 3, 16)]
+    {
+        assert_eq!(frame(first, md, rest), Err(Errno::EINVAL), "{first:#x} {md}");
+    }
+    for rest in 0..16 {
+        assert_eq!(frame(0x0046, 1, rest), Err(Errno::EINVAL), "{rest}");
     }
 }

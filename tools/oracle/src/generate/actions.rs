@@ -84,7 +84,12 @@ fn push_nsh(md_type: u8) -> Node {
         pfnl_proto::ovs::NshBase { flags: 0, ttl: 63, mdtype: md_type, np: 3, path_hdr: [0, 0, 1, 255] };
     let metadata =
         if md_type == 1 { leaf(nsh_key::MD1, [7; 16]) } else { leaf(nsh_key::MD2, [0, 1, 2, 4, 9, 9, 9, 9]) };
-    nest(action::PUSH_NSH, &nsh_key::TABLE, [fixed(nsh_key::BASE, base), metadata])
+    header([fixed(nsh_key::BASE, base), metadata])
+}
+
+/// PUSH_NSH with these parts of a header.
+fn header(parts: impl Into<Vec<Node>>) -> Node {
+    nest(action::PUSH_NSH, &key::TABLE, [nest(key::NSH, &nsh_key::TABLE, parts)])
 }
 
 /// Single actions.
