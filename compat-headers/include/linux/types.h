@@ -7,7 +7,9 @@
 #define PFNL_COMPAT_LINUX_TYPES_H
 
 #include <sys/types.h>
+#ifndef _KERNEL
 #include <stdint.h>
+#endif
 
 typedef uint8_t __u8;
 typedef uint16_t __u16;

@@ -12,6 +12,8 @@
 
 #include_next <sys/socket.h>
 
+#ifndef _KERNEL
+
 #ifndef PFNL_AF_NETLINK
 #define PFNL_AF_NETLINK 39	/* AF_VENDOR00 */
 #endif
@@ -62,5 +64,7 @@ pfnl_getsockopt(int s, int level, int name, void *value, socklen_t *len)
 
 #define setsockopt pfnl_setsockopt
 #define getsockopt pfnl_getsockopt
+
+#endif /* !_KERNEL */
 
 #endif

@@ -351,6 +351,15 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// As [`Domain::register`].
     pub fn register_family(&self, family: Box<dyn Family>) -> Result<FamilyInfo> {
+        self.register_at(family, None)
+    }
+
+    /// As [`Domain::register_family`], with the id and the groups that it is to have, if any: a family that is one in
+    /// many domains has the same everywhere. [`Domain::place`] finds them.
+    ///
+    /// # Errors
+    /// As [`Domain::register`]; `EEXIST` also if another family has these.
+    pub fn register_at(&self, family: Box<dyn Family>, place: Option<FamilyInfo>) -> Result<FamilyInfo> {
         let mut names =
             core::iter::once(family.name()).chain((0..family.groups()).map(|at| family.group(at)));
         if names.any(|name| name.is_empty() || name.len() >= genl::GENL_NAMSIZ) {
@@ -362,15 +371,21 @@ impl<P: Platform> Domain<P> {
             if tables.families.iter().any(|other| other.family.name() == family.name()) {
                 return Err(Errno::EEXIST);
             }
-            let id = if family.name() == pfnl_proto::nlctrl::NAME {
-                genl::GENL_ID_CTRL
-            } else {
-                free_id(&tables.families).ok_or(Errno::ENOSPC)?
-            };
-            let first_group = if id == genl::GENL_ID_CTRL {
-                u32::from(genl::GENL_ID_CTRL)
-            } else {
-                free_groups(&tables.families, family.groups())
+            let (id, first_group) = match place {
+                Some(wanted) => {
+                    if found(&tables.families, wanted, family.groups()) != Some(wanted) {
+                        return Err(Errno::EEXIST);
+                    }
+                    (wanted.id, wanted.first_group)
+                }
+                None if family.name() == pfnl_proto::nlctrl::NAME => {
+                    (genl::GENL_ID_CTRL, genl::GENL_ID_CTRL.into())
+                }
+                None => {
+                    let any = FamilyInfo { id: genl::GENL_START_ALLOC, version: 0, first_group: 2 };
+                    let found = found(&tables.families, any, family.groups()).ok_or(Errno::ENOSPC)?;
+                    (found.id, found.first_group)
+                }
             };
             let info = FamilyInfo { id, version: family.version(), first_group };
             let last_group = info.group(family.groups()).0 as usize;
@@ -389,7 +404,12 @@ impl<P: Platform> Domain<P> {
         Ok(registered.info)
     }
 
-    /// Removes a family; its groups lose their members.
+    /// The first id and run of groups, from those given on, that a family with so many groups could have.
+    pub fn place(&self, from: FamilyInfo, groups: usize) -> Option<FamilyInfo> {
+        found(&self.tables.lock().families, from, groups)
+    }
+
+    /// Removes a family; its groups lose their members, and dumps of it end with ENOENT.
     ///
     /// # Errors
     /// `ENOENT`: it is not there.
@@ -410,8 +430,17 @@ impl<P: Platform> Domain<P> {
                 *members = 0;
             }
         }
+        // One at a time: what a dump holds may take long to let go, and not under this lock.
+        while let Some(dump) = self.dump_of(info) {
+            drop(dump);
+        }
         ctrl::announce(self, &registered, false);
         Ok(())
+    }
+
+    /// Takes a dump of a family away from its socket, which reads an error for its end.
+    fn dump_of(&self, info: FamilyInfo) -> Option<Box<dyn Dump>> {
+        self.tables.lock().open.iter().find_map(|socket| socket.dump.lock().as_mut()?.end(info))
     }
 
     /// Removes all families, nlctrl too, so that the domain can be freed once its last socket is closed.
@@ -625,19 +654,15 @@ impl<B: Bus> Bus for Shared<B> {
     }
 }
 
-/// The least free id from [`genl::GENL_START_ALLOC`] on.
-fn free_id(families: &[Shared<Registered>]) -> Option<u16> {
-    (genl::GENL_START_ALLOC..=genl::GENL_MAX_ID)
-        .find(|&id| families.iter().all(|family| family.info.id != id))
-}
-
-/// The first of `count` free group numbers in a row. Linux hands out none below 2; 16 to 18 are nlctrl's and two that it
-/// sets aside.
-fn free_groups(families: &[Shared<Registered>], count: usize) -> u32 {
+/// The least free id and the first of `count` free group numbers in a row, from those of `from` on. Linux hands out no
+/// group below 2; 16 to 18 are nlctrl's and two that it sets aside.
+fn found(families: &[Shared<Registered>], from: FamilyInfo, count: usize) -> Option<FamilyInfo> {
+    let first_id = from.id.max(genl::GENL_START_ALLOC);
+    let id = (first_id..=genl::GENL_MAX_ID).find(|&id| families.iter().all(|family| family.info.id != id))?;
     let count = u32::try_from(count).unwrap_or(u32::MAX);
-    let mut first = 2u32;
+    let mut first = from.first_group.max(2);
     loop {
-        let end = first.saturating_add(count);
+        let end = first.checked_add(count)?;
         let taken = families
             .iter()
             .map(|family| (family.info.group(0).0, family.info.group(family.family.groups()).0))
@@ -645,7 +670,7 @@ fn free_groups(families: &[Shared<Registered>], count: usize) -> u32 {
             .find(|&(start, stop)| start < end && first < stop);
         match taken {
             Some((_, stop)) => first = stop,
-            None => return first,
+            None => return Some(FamilyInfo { id, version: from.version, first_group: first }),
         }
     }
 }

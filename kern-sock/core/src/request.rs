@@ -205,13 +205,26 @@ fn check_reserved(flags: u16, reserved: u16) -> Result<(), Error> {
 
 /// A dump in progress on a socket.
 pub(crate) struct DumpState {
-    dump: Box<dyn Dump>,
+    /// None once its family is gone.
+    dump: Option<Box<dyn Dump>>,
     family: FamilyInfo,
     seq: u32,
     portid: u32,
     style: Style,
     /// Set once nothing more is to come but the end.
     ended: Option<Result<(), Error>>,
+}
+
+impl DumpState {
+    /// Ends it because its family goes, if it is that one's.
+    pub(crate) fn end(&mut self, family: FamilyInfo) -> Option<Box<dyn Dump>> {
+        if self.family != family {
+            return None;
+        }
+        let dump = self.dump.take()?;
+        self.ended.get_or_insert(Err(Error::new(Errno::ENOENT)));
+        Some(dump)
+    }
 }
 
 fn start_dump<P: Platform>(
@@ -234,7 +247,7 @@ fn begin_dump<P: Platform>(
     seq: u32,
 ) -> Result<(), Error> {
     let style = socket.binding.lock().options.ack_style();
-    let state = DumpState { dump, family, seq, portid: socket.portid(), style, ended: None };
+    let state = DumpState { dump: Some(dump), family, seq, portid: socket.portid(), style, ended: None };
     *socket.dump.lock() = Some(state);
     Ok(next_block(socket)?)
 }
@@ -264,11 +277,13 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     }
     let mut writer = Writer::with_limit(&mut bytes, size);
     let mut joined = false;
-    let flags = state.dump.flags();
-    if state.ended.is_none() {
+    let flags = state.dump.as_ref().map_or(0, |dump| dump.flags());
+    if state.ended.is_none()
+        && let Some(dump) = &mut state.dump
+    {
         let (family, seq, portid) = (state.family, state.seq, state.portid);
         let mut block = DumpBlock { writer: &mut writer, family, seq, portid, flags };
-        match state.dump.next(&mut block) {
+        match dump.next(&mut block) {
             Ok(Progress::More) if !block.is_empty() => {}
             Ok(progress) => {
                 state.ended = Some(Ok(()));

@@ -148,11 +148,20 @@ void	*pfnl_domain_hold(void);
 void	 pfnl_domain_release(void *domain);
 /* 0 and the info, or an error. May sleep. */
 int	 pfnl_family_register(void *domain, const struct pfnl_family *, struct pfnl_info *);
-/* When this returns no handler runs. May sleep; not to be called (nor needed) while the vnet is being destroyed. */
+/*
+ * As pfnl_family_register(), with the id and the groups of *info: for a family that has the same in every vnet.
+ * pfnl_family_place() moves *info up to what a domain has free for so many groups; false = nothing is.
+ */
+int	 pfnl_family_register_at(void *domain, const struct pfnl_family *, const struct pfnl_info *);
+bool	 pfnl_family_place(void *domain, size_t groups, struct pfnl_info *);
+/* When this returns no handler runs, and dumps have been freed. May sleep; not to be called (nor needed) while the vnet is being destroyed. */
 void	 pfnl_family_unregister(void *domain, const struct pfnl_info *);
 /* Takes the bytes, whatever it returns. Never sleeps. */
 int	 pfnl_unicast(void *domain, uint32_t portid, struct pfnl_bytes);
 void	 pfnl_multicast(void *domain, uint32_t group, const void *bytes, size_t len, uint32_t exclude);
 bool	 pfnl_has_listeners(void *domain, uint32_t group);
+/* Error numbers, positive; EINVAL for what the other system does not know. */
+int	 pfnl_errno_to_linux(int freebsd);
+int	 pfnl_errno_to_freebsd(int linux_number);
 
 #endif

@@ -408,6 +408,52 @@ unsafe extern "C" fn pfnl_family_register(
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_family_register_at(
+    held: *mut c_void,
+    def: *const sys::pfnl_family,
+    place: *const sys::pfnl_info,
+) -> c_int {
+    // SAFETY: as family.h says.
+    unsafe {
+        if (*def).abi != sys::PFNL_FAMILY_ABI {
+            return Errno::EPROTO.linux();
+        }
+        let place = FamilyInfo::new((*place).id, (*place).version, GroupId((*place).first_group));
+        Remote::copy(&*def)
+            .and_then(try_box)
+            .and_then(|family| domain(held).register_at(family, Some(place)))
+            .err()
+            .map_or(0, Errno::linux)
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_family_place(held: *mut c_void, groups: usize, place: *mut sys::pfnl_info) -> bool {
+    // SAFETY: as family.h says.
+    unsafe {
+        let from = FamilyInfo::new((*place).id, (*place).version, GroupId((*place).first_group));
+        match domain(held).place(from, groups) {
+            Some(found) => {
+                (*place).id = found.id;
+                (*place).first_group = found.group(0).0;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pfnl_errno_to_linux(number: c_int) -> c_int {
+    Errno::from_freebsd(number).unwrap_or(Errno::EINVAL).linux()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pfnl_errno_to_freebsd(number: c_int) -> c_int {
+    Errno::from_linux(number).unwrap_or(Errno::EINVAL).freebsd()
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn pfnl_family_unregister(held: *mut c_void, info: *const sys::pfnl_info) {
     // SAFETY: as family.h says.
     unsafe {

@@ -92,6 +92,10 @@ impl Module {
                 let stem = file.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
                 let object = target.join(format!("{}-{stem}.o", self.name));
                 let mut clang = Command::new("clang-19");
+                // The interface for families in C is made of the headers that those include.
+                for folder in ["kernel", "include"] {
+                    clang.arg("-I").arg(sh::root().join("compat-headers").join(folder));
+                }
                 sh::read(clang.args(flags).arg("-c").arg(&file).arg("-o").arg(&object))?;
                 link.arg(object);
             }

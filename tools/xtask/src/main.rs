@@ -10,6 +10,7 @@ mod kmod;
 mod licences;
 mod ovs_suite;
 mod packages;
+mod port;
 mod sh;
 mod test;
 
@@ -50,6 +51,8 @@ enum Chore {
     CompatHeaders(compat::Options),
     /// Runs the tests that need a FreeBSD kernel, in QEMU
     Freebsd(freebsd::Options),
+    /// Builds Linux programs (libmnl's examples, ovs-dpctl) for FreeBSD from their unchanged sources
+    Port(port::Options),
     /// Counts what is equal to Linux: socket scenarios, requests, OVS's text, constants
     Conformance,
     /// Asks a Linux kernel in QEMU and pfnl the same and compares (run, record, replay …)
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Kmod(options) => kmod::run(&options).map(drop),
         Chore::CompatHeaders(options) => compat::run(&options),
         Chore::Freebsd(options) => freebsd::run(&options),
+        Chore::Port(options) => port::run(&options),
         Chore::Conformance => conformance::run(),
         Chore::Oracle { arguments } => conformance::oracle(&arguments),
         Chore::OvsSuite { arguments } => ovs_suite::run(&arguments),

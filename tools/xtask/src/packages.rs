@@ -21,6 +21,8 @@ pub enum Part {
     Kmod,
     /// `cargo xtask freebsd`.
     Freebsd,
+    /// `cargo xtask port`.
+    Port,
     /// `cargo xtask oracle`.
     Oracle,
     /// `cargo xtask ovs-suite`.
@@ -52,13 +54,14 @@ struct Package {
 
 const CLIENTS: &[Part] = &[Part::Clients];
 const PEERS: &[Part] = &[Part::Clients, Part::Suite];
+const SOURCES: &[Part] = &[Part::Clients, Part::Suite, Part::Port];
 const BOTH: &[Part] = &[Part::Demo, Part::Clients, Part::Suite];
 const KERNEL: &[Part] = &[Part::KernelBound, Part::Kmod];
 const KMOD: &[Part] = &[Part::Kmod];
 const FREEBSD: &[Part] = &[Part::Freebsd];
 const QEMU: &[Part] = &[Part::Freebsd, Part::Oracle, Part::Guest];
 const SUITE: &[Part] = &[Part::Suite];
-const BUILD: &[Part] = &[Part::SuiteBuild];
+const BUILD: &[Part] = &[Part::SuiteBuild, Part::Port];
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
@@ -74,7 +77,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
     Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: PEERS,   why: "pyroute2 in target/venv: a client" },
     Package { name: "linux-libc-dev",     probe: Probe::File("/usr/include/linux/openvswitch.h"), parts: CLIENTS, why: "Linux's own numbers, to compare ours with" },
-    Package { name: "openvswitch-source", probe: Probe::File("/usr/src/openvswitch/openvswitch.tar.gz"), parts: PEERS,   why: "OVS's own tests of its flow text" },
+    Package { name: "openvswitch-source", probe: Probe::File("/usr/src/openvswitch/openvswitch.tar.gz"), parts: SOURCES, why: "OVS's own tests of its flow text; what is ported to FreeBSD" },
     Package { name: "netcat-openbsd",     probe: Probe::Program("nc"),             parts: SUITE,   why: "the suite's UDP and TCP traffic" },
     Package { name: "wget",               probe: Probe::Program("wget"),           parts: SUITE,   why: "the suite's HTTP and FTP clients" },
     Package { name: "curl",               probe: Probe::Program("curl"),           parts: SUITE,   why: "the suite's TFTP client" },
