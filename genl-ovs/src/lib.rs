@@ -35,6 +35,7 @@ mod devices;
 mod flow;
 mod key;
 mod meter;
+mod options;
 mod ovs;
 mod packet;
 mod upper;

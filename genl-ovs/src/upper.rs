@@ -120,9 +120,12 @@ impl<P: Platform, Pk: Packet> Upcall<P, Pk> for Upper<P> {
             w.raw_fixed(&OvsHeader { dp_ifindex: self.ifindex.cast_signed() });
             let mut put = packet::Put(w);
             put.key(|w| key::put_key(w, key));
-            if let Kind::Action { userdata, actions, .. } = request.kind {
+            if let Kind::Action { userdata, actions, egress, .. } = request.kind {
                 if let Some(userdata) = userdata {
                     put.userdata(userdata);
+                }
+                if let Some(tunnel) = egress {
+                    put.egress_tun_key(|w| key::tunnel::put(w, tunnel, tunnel));
                 }
                 if let Some(actions) = actions {
                     put.actions(|w| {

@@ -1,5 +1,6 @@
 //! Family `ovs_vport`.
 
+use crate::options;
 use crate::ovs::{Dp, Ovs, Place, op, portids, type_number};
 use alloc::boxed::Box;
 use pfnl_datapath::Packet;
@@ -7,8 +8,8 @@ use pfnl_datapath::port::{MAX_PORTS, PORT_LOCAL, PortKind, Vport};
 use pfnl_platform::{Errno, Platform, Shared, try_box};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{
-    DP_F_VPORT_PIDS, OVS_HDRLEN, OvsHeader, VPORT_TYPE_INTERNAL, VPORT_TYPE_NETDEV, VportStats, cmd,
-    upcall_stats, vport,
+    DP_F_VPORT_PIDS, OVS_HDRLEN, OvsHeader, VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL,
+    VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN, VportStats, cmd, upcall_stats, vport,
 };
 use pfnl_proto::{Error, Level, Writer};
 use pfnl_sock::{Context, Dump, DumpBlock, FamilyDef, Progress, Request};
@@ -84,6 +85,13 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
         VPORT_TYPE_NETDEV if is_port => return Err(Error::new(Errno::EEXIST)),
         VPORT_TYPE_NETDEV => ovs.devices.open_netdev(name)?,
         VPORT_TYPE_INTERNAL => ovs.devices.open_internal(name, number)?,
+        VPORT_TYPE_GRE | VPORT_TYPE_VXLAN | VPORT_TYPE_GENEVE => {
+            // A tunnel's device has the number that is next.
+            if view.ifindex().is_some() {
+                return Err(Error::new(Errno::EOPNOTSUPP));
+            }
+            ovs.devices.open_tunnel(name, options::parse(port_type, view.options())?)?
+        }
         _ => return Err(Error::new(Errno::EAFNOSUPPORT)),
     };
     let vport = ovs.open(&dp, port_no, port, &portids)?;
@@ -184,4 +192,7 @@ pub(crate) fn write<P: Platform, Pk: Packet>(w: &mut Writer<'_>, dp: &Dp<P, Pk>,
     // Without the feature there is one portid, whatever was set.
     let shown = if dp.upper().features() & DP_F_VPORT_PIDS != 0 { portids.len() } else { 1 };
     put.upcall_pid(portids.iter().copied().take(shown));
+    if let Some(tunnel) = vport.port().tunnel() {
+        options::put(put.0, &tunnel);
+    }
 }

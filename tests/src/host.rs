@@ -81,10 +81,20 @@ impl Host {
     /// # Errors
     /// It does not answer; its words.
     pub fn serve(name: &str) -> Result<Host> {
+        Host::serve_in(&[], name)
+    }
+
+    /// As [`Host::serve`], by a command line that `prefix` starts: in another namespace.
+    ///
+    /// # Errors
+    /// As [`Host::serve`].
+    pub fn serve_in(prefix: &[String], name: &str) -> Result<Host> {
         let pfnl = pfnl()?;
+        let words = [prefix, &[pfnl.clone()]].concat();
         let socket = format!("{SCRATCH}/{name}.sock");
         let log = format!("{SCRATCH}/{name}.log");
-        let child = Command::new(&pfnl)
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["serve", "--socket", &socket])
             .stdin(Stdio::null())
             .stdout(fs::File::create(&log)?)

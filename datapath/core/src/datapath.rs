@@ -4,7 +4,7 @@ use crate::action::{Actions, execute};
 use crate::conntrack::Conntrack;
 use crate::flow::{Flow, FlowId, Ufid};
 use crate::hash::Hasher;
-use crate::key::{FlowKey, MAC_ETHERNET};
+use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
 use crate::meter::{Meter, Meters};
 use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
@@ -128,7 +128,14 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// As [`Datapath::receive`], for a caller that hands over several packets in one section.
     pub fn receive_in(&self, section: &P::Guard, in_port: u32, packet: Pk) {
         if let Some(vport) = self.ports.get(section, in_port) {
-            execute::receive(self, section, vport, packet);
+            execute::receive(self, section, vport, None, packet);
+        }
+    }
+
+    /// As [`Datapath::receive_in`], for a packet that came out of a tunnel.
+    pub fn receive_tunnelled(&self, section: &P::Guard, in_port: u32, tunnel: &TunnelKey, packet: Pk) {
+        if let Some(vport) = self.ports.get(section, in_port) {
+            execute::receive(self, section, vport, Some(tunnel), packet);
         }
     }
 

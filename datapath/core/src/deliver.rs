@@ -2,7 +2,8 @@
 
 use crate::csum;
 use crate::datapath::{Datapath, LOST};
-use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE};
+use crate::hash;
+use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE, TunnelKey};
 use crate::offload::GsoKind;
 use crate::packet::Packet;
 use crate::port::Vport;
@@ -12,30 +13,48 @@ use crate::{fragment, gso};
 use pfnl_platform::{Errno, Platform, Result};
 use zerocopy::FromBytes;
 
-/// Sends a packet, or the first `keep` bytes of it, to a port.
+/// How a packet is to leave.
+pub(crate) struct Out<'a> {
+    /// Where a tunnel port is to send it.
+    pub tunnel: Option<&'a TunnelKey>,
+    /// Bytes of it that are.
+    pub keep: usize,
+    /// The longest fragment it came in, 0 = none.
+    pub mru: u16,
+}
+
+/// Sends a packet to a port.
 pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     dp: &Datapath<P, Pk, U>,
     section: &P::Guard,
     number: u32,
-    mac_proto: u8,
+    key: &FlowKey,
     mut packet: Pk,
-    keep: usize,
-    mru: u16,
+    out: &Out<'_>,
 ) {
     let Some(vport) = dp.ports.get(section, number) else { return };
     let port = vport.port();
     // Neither a device that is down nor one without Ethernet headers sends a frame; no port of ours is of the latter.
-    if !port.is_up() || mac_proto == MAC_NONE {
+    if !port.is_up() || key.mac_proto == MAC_NONE {
         return vport.count_tx_dropped();
     }
-    cut(&mut packet, keep);
-    let mru = usize::from(mru);
+    let through = match (port.tunnel(), out.tunnel) {
+        (None, _) => None,
+        (Some(_), Some(tunnel)) => Some((tunnel, flow_hash(key, &packet))),
+        (Some(_), None) => {
+            // Nobody has said where to: the port counts what it drops.
+            vport.count_tx_dropped();
+            return port.send(packet);
+        }
+    };
+    cut(&mut packet, out.keep);
+    let mru = usize::from(out.mru);
     if mru > 0 && fragment::network_len(&mut packet) > mru {
         // As Linux: where the longest fragment it came in does not fit, smaller ones are not made either.
         if mru > port.mtu() {
             return vport.count_tx_error();
         }
-        let sent = fragment::cut::<P, Pk>(&mut packet, mru, &mut |piece| send(vport, piece));
+        let sent = fragment::cut::<P, Pk>(&mut packet, mru, &mut |piece| send(vport, through, piece));
         if sent.is_err() {
             vport.count_tx_error();
         }
@@ -44,14 +63,29 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     if packet.offload().gso.is_none() && payload_len(&packet) > port.mtu() {
         return vport.count_tx_error();
     }
-    if send(vport, packet).is_err() {
+    if send(vport, through, packet).is_err() {
         vport.count_tx_error();
     }
 }
 
+/// A tunnel's key, and the hash of what goes through it.
+type Through<'a> = Option<(&'a TunnelKey, u32)>;
+
+/// What tells the flows in a tunnel apart: the device's own hash, or one over the addresses.
+pub(crate) fn flow_hash<Pk: Packet>(key: &FlowKey, packet: &Pk) -> u32 {
+    match packet.offload().hash {
+        0 => hash::of_flow(key),
+        hash => hash,
+    }
+}
+
 /// Does what the device cannot do, and hands the packet over.
-fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, mut packet: Pk) -> Result<()> {
+fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, through: Through<'_>, mut packet: Pk) -> Result<()> {
     let (port, features) = (vport.port(), vport.port().features());
+    let hand_over = |packet| match through {
+        Some((tunnel, hash)) => port.send_through(packet, tunnel, hash),
+        None => port.send(packet),
+    };
     let cuts = packet.offload().gso.map(|gso| match gso.kind {
         GsoKind::Tcp4 => features.tso4,
         GsoKind::Tcp6 => features.tso6,
@@ -60,7 +94,7 @@ fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, mut packet: Pk) -> Result
     if cuts == Some(false) {
         return gso::segment(&packet, MAC_ETHERNET, &mut |segment| {
             vport.count_tx(segment.len());
-            port.send(segment);
+            hand_over(segment);
             Ok(())
         });
     }
@@ -68,7 +102,7 @@ fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, mut packet: Pk) -> Result
         csum::complete(&mut packet)?;
     }
     vport.count_tx(packet.len());
-    port.send(packet);
+    hand_over(packet);
     Ok(())
 }
 

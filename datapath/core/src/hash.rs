@@ -2,6 +2,8 @@
 //! and never leaves a table, nobody can choose packets that fall into one bucket; where a hash shows (the HASH action) a
 //! key of its own is used.
 
+use crate::key::{FRAG_NONE, FlowKey};
+use crate::wire::{ETH_IPV4, ETH_IPV6};
 use alloc::vec::Vec;
 use pfnl_platform::{Platform, Result};
 
@@ -49,6 +51,29 @@ impl Hasher {
     pub fn finish(self) -> u64 {
         fold(self.state ^ 0xa409_3822_299f_31d0, self.factor.rotate_left(23) | 1)
     }
+}
+
+/// A hash that is the same for all packets of a flow, and differs between flows; never 0. Not keyed: it shows.
+pub(crate) fn of_flow(key: &FlowKey) -> u32 {
+    let mut hasher = Hasher::keyed(u64::from(key.eth_type.get()));
+    match key.eth_type.get() {
+        ETH_IPV4 => {
+            hasher.bytes(&key.ipv4_src);
+            hasher.bytes(&key.ipv4_dst);
+        }
+        ETH_IPV6 => {
+            hasher.bytes(&key.ipv6_src);
+            hasher.bytes(&key.ipv6_dst);
+        }
+        _ => {
+            hasher.bytes(&key.eth_src);
+            hasher.bytes(&key.eth_dst);
+        }
+    }
+    let ports = if key.ip_frag == FRAG_NONE { [key.tp_src.get(), key.tp_dst.get()] } else { [0; 2] };
+    let [src, dst] = ports.map(u64::from);
+    hasher.word(u64::from(key.ip_proto) << 32 | src << 16 | dst);
+    ((hasher.finish() >> 32) as u32).max(1)
 }
 
 /// The hash of a flow table's keys: NH (Black et al., UMAC: Fast and Secure Message Authentication, 1999; RFC 4418), that is

@@ -16,6 +16,7 @@
 //! - [`action`]: lists of actions, and how they change packets.
 //! - [`datapath`]: ports and flows together; what everybody else calls.
 //! - [`conntrack`]: which packets belong together.
+//! - [`tunnel`]: what stands around frames that travel inside other packets.
 //! - [`packet`], [`port`], [`upcall`]: what a platform, a device and the layer above implement.
 //! - [`offload`], [`csum`], [`gso`]: checksums and segments that the hardware was to make.
 //!
@@ -30,7 +31,7 @@
 //! it calls a writer.
 //!
 //! # Not here yet
-//! Tunnels, NSH, fragments put together for connection tracking, its helpers: their fields have a place in [`FlowKey`], their actions
+//! NSH, fragments put together for connection tracking, its helpers: their fields have a place in [`FlowKey`], their actions
 //! get a variant when they are executed.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -72,6 +73,7 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod tunnel;
 pub mod upcall;
 mod wire;
 

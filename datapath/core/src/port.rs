@@ -1,11 +1,13 @@
 //! Ports: where packets come from and go to.
 
+use crate::key::TunnelKey;
 use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
+use crate::tunnel::Tunnel;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use pfnl_platform::{Platform, RcuBox, RcuCell, Result, try_to_vec};
+use pfnl_platform::{Errno, Platform, RcuBox, RcuCell, Result, try_to_vec};
 
 /// Port numbers are below this.
 pub const MAX_PORTS: u32 = 65535;
@@ -45,6 +47,26 @@ pub trait Port<Pk: Packet>: Send + Sync + 'static {
     /// The device's own statistics, where it has any.
     fn stats(&self) -> Option<PortStats> {
         None
+    }
+
+    /// What it wraps frames in, if it is a tunnel. [`Port::send`] of a tunnel drops: it would not know where to.
+    fn tunnel(&self) -> Option<Tunnel> {
+        None
+    }
+
+    /// As [`Port::send`], through a tunnel to where `key` says. `hash` is the same for all packets of a flow.
+    fn send_through(&self, packet: Pk, key: &TunnelKey, hash: u32) {
+        let _ = (key, hash);
+        self.send(packet);
+    }
+
+    /// Fills in what a packet to where `key` says would leave with: its source address, and ports.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`: this is no tunnel. What the system's routing answers.
+    fn egress(&self, key: &mut TunnelKey, hash: u32) -> Result<()> {
+        let _ = (key, hash);
+        Err(Errno::EOPNOTSUPP)
     }
 }
 

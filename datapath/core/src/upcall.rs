@@ -1,7 +1,7 @@
 //! Packets that go up: what no flow matched, and what an action sends.
 
 use crate::datapath::Datapath;
-use crate::key::FlowKey;
+use crate::key::{FlowKey, TunnelKey};
 use crate::packet::Packet;
 use crate::port::Vport;
 use pfnl_platform::{Platform, Result};
@@ -51,7 +51,7 @@ pub enum Kind<'a> {
         userdata: Option<&'a [u8]>,
         /// The control plane's form of the whole action list, if the action asked for it.
         actions: Option<&'a [u8]>,
-        /// A port whose tunnel header is asked for.
-        egress_tun_port: Option<u32>,
+        /// What the packet would leave with through the tunnel port that the action names.
+        egress: Option<&'a TunnelKey>,
     },
 }

@@ -1,5 +1,6 @@
 //! The packet buffer: contiguous bytes with room in front, from a pool of the thread.
 
+use pfnl_datapath::key::TunnelKey;
 use pfnl_datapath::offload::{Gso, GsoKind, Offload, PartialCsum};
 use pfnl_datapath::packet::{HEADROOM, Packet};
 use pfnl_platform::{Errno, Result};
@@ -30,6 +31,8 @@ pub struct Frame {
     start: usize,
     end: usize,
     offload: Offload,
+    /// The tunnel it came out of. A copy does not have it: it is for the way into the datapath.
+    tunnel: Option<Box<TunnelKey>>,
 }
 
 impl Frame {
@@ -42,12 +45,21 @@ impl Frame {
             Some(buffer) => buffer,
             None => zeroed(class.map_or(wanted, |class| [SMALL, LARGE][class]))?,
         };
-        Ok(Frame { buffer, start: HEADROOM, end: HEADROOM, offload: Offload::default() })
+        Ok(Frame { buffer, start: HEADROOM, end: HEADROOM, offload: Offload::default(), tunnel: None })
     }
 
     /// The frame's bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// The tunnel it came out of, once.
+    pub(crate) fn take_tunnel(&mut self) -> Option<Box<TunnelKey>> {
+        self.tunnel.take()
+    }
+
+    pub(crate) fn set_tunnel(&mut self, key: Box<TunnelKey>) {
+        self.tunnel = Some(key);
     }
 
     /// A copy of a frame in a ring; none where it has metadata that the datapath has no words for, or there is no memory.

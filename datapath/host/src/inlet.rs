@@ -24,6 +24,13 @@ where
     pub fn new(datapath: D, number: u32) -> Inlet<D, U> {
         Inlet { datapath, number, upper: PhantomData }
     }
+
+    fn take(&self, section: &<User as Platform>::Guard, mut frame: Frame) {
+        match frame.take_tunnel() {
+            None => self.datapath.receive_in(section, self.number, frame),
+            Some(key) => self.datapath.receive_tunnelled(section, self.number, &key, frame),
+        }
+    }
 }
 
 impl<D, U> Receiver for Inlet<D, U>
@@ -32,11 +39,11 @@ where
     U: Upcall<User, Frame>,
 {
     fn receive(&self, frame: Frame) {
-        self.datapath.receive(self.number, frame);
+        self.take(&User::enter(), frame);
     }
 
     fn receive_all(&self, frames: &mut Vec<Frame>) {
         let section = User::enter();
-        frames.drain(..).for_each(|frame| self.datapath.receive_in(&section, self.number, frame));
+        frames.drain(..).for_each(|frame| self.take(&section, frame));
     }
 }

@@ -3,6 +3,7 @@
 //! One trait, so that AF_XDP can stand beside the rings and system calls of today.
 
 use crate::frame::{Blank, Frame};
+use pfnl_datapath::tunnel::Tunnel;
 use pfnl_rawio::{BATCH, PacketRing, PacketSocket, Part, Received, Tap, VnetHeader};
 use std::io::{ErrorKind, Result};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,6 +24,11 @@ pub(crate) trait Io: Send + Sync {
     /// # Errors
     /// That of the first frame, which did not go.
     fn send(&self, frames: &[Frame]) -> Result<usize>;
+
+    /// What it wraps frames in, if it is a tunnel's.
+    fn tunnel(&self) -> Option<Tunnel> {
+        None
+    }
 
     /// Whether the interface that was reported gone from this namespace still lives elsewhere.
     fn survives_move(&self) -> bool {
@@ -46,7 +52,10 @@ impl Batch {
     }
 
     /// Reads into blank frames by `read`, which tells how many it filled in.
-    fn fill(&mut self, read: impl FnOnce(&mut [Blank], &mut [Received]) -> Result<usize>) -> Result<usize> {
+    pub(crate) fn fill(
+        &mut self,
+        read: impl FnOnce(&mut [Blank], &mut [Received]) -> Result<usize>,
+    ) -> Result<usize> {
         while self.blanks.len() < BATCH {
             self.blanks.push(Blank::new()?);
         }

@@ -3,7 +3,8 @@
 //! ```text
 //!   netdev: AF_PACKET ─┐                              ┌─▶ Device ─▶ sendmmsg
 //!   internal: TAP ─────┼─▶ worker ─▶ Receiver ─▶ … ───┼─▶ Device ─▶ writev
-//!   memory ────────────┘   (epoll)   (a datapath)     └─▶ Device ─▶ a queue
+//!   memory ────────────┤   (epoll)   (a datapath)     ├─▶ Device ─▶ a queue
+//!   tunnel: UDP, GRE ──┘                              └─▶ raw socket
 //! ```
 //!
 //! A worker waits for all its ports at once, reads up to 32 frames of one, hands each to the port's [`Receiver`],
@@ -30,6 +31,7 @@ mod io;
 mod memory;
 mod names;
 mod ports;
+mod tunnel;
 mod worker;
 
 pub use frame::Frame;

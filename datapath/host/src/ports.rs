@@ -3,10 +3,12 @@
 use crate::device::{Device, HostPort};
 use crate::frame::Frame;
 use crate::io::Io;
+use crate::tunnel::{self, TunnelPort};
 use crate::worker::{OnDead, Worker};
 use crate::{Peer, Receiver, memory, names};
 use parking_lot::Mutex;
 use pfnl_datapath::port::{Features, Port, PortKind};
+use pfnl_datapath::tunnel::Tunnel;
 use pfnl_platform::{Errno, Result};
 use pfnl_rawio::{
     Hush, Hushed, Link, LinkEvent, LinkStats, LinkWatch, Links, PacketOptions, PacketRing, PacketSocket, Tap,
@@ -76,7 +78,7 @@ struct Open {
 
 type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// Numbers of memory ports, above those the kernel gives out.
+/// Numbers of ports without interfaces, above those the kernel gives out.
 const MEMORY_IFINDEX: u32 = 0x4000_0000;
 
 impl Ports {
@@ -147,7 +149,7 @@ impl Ports {
     /// `EPERM` without CAP_NET_ADMIN, `EOPNOTSUPP` without /dev/net/tun.
     pub fn open_internal(&self, name: &str, ifindex: Option<u32>) -> Result<Box<dyn Port<Frame>>> {
         names::check(name)?;
-        if self.registry.links.lock().by_name(name).is_ok() {
+        if self.registry.links.lock().by_name(name).is_ok() || self.registry.free_ifindex(name).is_err() {
             return Err(Errno::EEXIST);
         }
         if ifindex.is_some_and(|ifindex| self.registry.links.lock().by_index(ifindex).is_ok()) {
@@ -170,18 +172,34 @@ impl Ports {
     /// `EEXIST` where a memory port has this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name.
     pub fn open_memory(&self, name: &str, kind: PortKind) -> Result<(Box<dyn Port<Frame>>, Peer)> {
         names::check(name)?;
-        let ifindex = {
-            let devices = self.registry.devices.lock();
-            let mut memory = devices.values().filter(|open| open.device.ifindex >= MEMORY_IFINDEX);
-            if memory.any(|open| open.device.is_named(name)) {
-                return Err(Errno::EEXIST);
-            }
-            (MEMORY_IFINDEX..).find(|ifindex| !devices.contains_key(ifindex)).ok_or(Errno::ENOSPC)?
-        };
+        let ifindex = self.registry.free_ifindex(name)?;
         let up = Link { flags: 1, carrier: true, mtu: 1500, ifindex, name: name.into(), ..Link::default() };
         let (memory, peer) = memory::new();
         let (port, device) = self.open(kind, &up, Box::new(memory), None)?;
         Ok((port, peer(&device)))
+    }
+
+    /// A tunnel's port. It has no interface, but a name that none has, and an ifindex that is none of the kernel's.
+    ///
+    /// # Errors
+    /// `EEXIST` where an interface or port has the name, or there is a tunnel that gets the same packets; `EBUSY` and
+    /// `EADDRINUSE` where its UDP port is taken; `ENAMETOOLONG` and `EINVAL` for what cannot be a name; `EPERM` without
+    /// CAP_NET_RAW; `EAFNOSUPPORT` without IP.
+    pub fn open_tunnel(&self, name: &str, tunnel: Tunnel) -> Result<Box<dyn Port<Frame>>> {
+        names::check(name)?;
+        let ifindex = self.registry.free_ifindex(name)?;
+        if self.registry.links.lock().by_name(name).is_ok() {
+            return Err(Errno::EEXIST);
+        }
+        let clash = |open: &Open| tunnel.clash(&open.device.with_io(|io| io.tunnel())??);
+        if let Some(errno) = self.registry.devices.lock().values().find_map(clash) {
+            return Err(errno);
+        }
+        let (listeners, end) = tunnel::open(tunnel)?;
+        let mtu = u32::try_from(tunnel.mtu()).unwrap_or(u32::MAX);
+        let up = Link { flags: 1, carrier: true, mtu, ifindex, name: name.into(), ..Link::default() };
+        let (port, _) = self.open(tunnel.kind(), &up, Box::new(listeners), None)?;
+        Ok(Box::new(TunnelPort { port, end }))
     }
 
     /// Begins to receive from a port: each frame goes to `receiver`, on a forwarding thread.
@@ -290,6 +308,19 @@ impl Registry {
             });
         };
         hushed.inspect_err(say).ok()
+    }
+
+    /// An ifindex for a port without an interface.
+    ///
+    /// # Errors
+    /// `EEXIST` where another such port has the name.
+    fn free_ifindex(&self, name: &str) -> Result<u32> {
+        let devices = self.devices.lock();
+        let mut own = devices.values().filter(|open| open.device.ifindex >= MEMORY_IFINDEX);
+        if own.any(|open| open.device.is_named(name)) {
+            return Err(Errno::EEXIST);
+        }
+        (MEMORY_IFINDEX..).find(|ifindex| !devices.contains_key(ifindex)).ok_or(Errno::ENOSPC)
     }
 
     /// What an interface has counted, if it is one of the kernel's and still there.

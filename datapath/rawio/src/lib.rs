@@ -4,6 +4,7 @@
 //! - [`PacketRing`]: the same with received frames in memory shared with the kernel.
 //! - [`Hush`]: keeps an interface's frames from the host's own stack, for the sake of the above.
 //! - [`Tap`]: a TAP interface of our own, with the same metadata.
+//! - [`OuterListener`], [`OuterSender`]: the outer packets of tunnels, by UDP and raw IP.
 //! - [`LinkWatch`], [`Links`]: which interfaces there are, and what happens to them (rtnetlink).
 //! - [`VnetHeader`]: the ten bytes before every frame that carry its offload metadata.
 //!
@@ -15,6 +16,7 @@
 
 mod hush;
 mod link;
+mod outer;
 mod packet;
 mod ring;
 mod sys;
@@ -24,6 +26,7 @@ mod watch;
 
 pub use hush::{Hush, Hushed};
 pub use link::{Link, LinkStats, Links};
+pub use outer::{Arrived, OuterListener, OuterProtocol, OuterSender, source_to};
 pub use packet::{PacketOptions, PacketSocket, Received};
 pub use ring::{PacketRing, Part, Slot};
 pub use tap::Tap;

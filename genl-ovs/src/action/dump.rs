@@ -25,6 +25,13 @@ impl Dump {
         Writer::with_limit(&mut self.bytes, MAX_LEN).string(number, text).result()
     }
 
+    /// Attributes as `fill` writes them.
+    pub fn write(&mut self, fill: impl FnOnce(&mut Writer<'_>)) -> Result<()> {
+        let mut writer = Writer::with_limit(&mut self.bytes, MAX_LEN);
+        fill(&mut writer);
+        writer.result()
+    }
+
     /// What follows is inside a nest, until it is closed.
     pub fn open(&mut self, number: u16) -> Result<()> {
         try_push(&mut self.open, self.bytes.len())?;

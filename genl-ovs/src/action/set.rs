@@ -6,10 +6,12 @@
 //! ```
 
 use super::dump::Dump;
-use super::{ETH_IPV4, ETH_IPV6, Flow, INVALID, Shape, ensure, is_mpls, refuse};
+use super::{ETH_IPV4, ETH_IPV6, Flow, INVALID, Shape, ensure, is_mpls};
+use crate::key::tunnel;
+use pfnl_datapath::FlowKey;
 use pfnl_datapath::action::{Action, EthernetFields, Ipv4Fields, Ipv6Fields, Masked, PortFields, Set};
 use pfnl_datapath::key::{Be16, Be32, MAC_ETHERNET};
-use pfnl_platform::try_box;
+use pfnl_platform::{Shared, try_box};
 use pfnl_proto::ovs::action;
 use pfnl_proto::ovs::{KeyEthernet, KeyIpv4, KeyIpv6, KeyPorts, key};
 use pfnl_proto::{Attr, Error, Fixed, Len, align};
@@ -40,6 +42,13 @@ impl Flow {
         };
         if is_masked {
             out.attr(action::SET_MASKED, attr.payload())?;
+        } else if let Action::Set(Set::Tunnel(tunnel)) = &action {
+            // Given back as it was understood.
+            out.open(action::SET)?;
+            out.open(key::TUNNEL)?;
+            out.write(|w| tunnel::put(w, tunnel, tunnel))?;
+            out.close()?;
+            out.close()?;
         } else {
             out.open(action::SET)?;
             out.attr(key.number(), key.payload())?;
@@ -68,7 +77,7 @@ impl Flow {
                 ensure(is_mpls(shape.eth_type) && new.value.len() == 4)?;
                 Ok(Set::Mpls(map(new.read()?, Be32::from_bytes)))
             }
-            key::TUNNEL if new.mask.is_none() => Err(refuse::tunnel(key)),
+            key::TUNNEL if new.mask.is_none() => tunnel(key),
             // A service header can't be changed: Linux 6.12 no longer says it could.
             _ => Err(INVALID),
         }
@@ -123,6 +132,13 @@ impl Flow {
             dst: Be16::from_bytes(key.dst),
         }))
     }
+}
+
+#[inline(never)]
+fn tunnel(key: &Attr<'_>) -> Result<Set, Error> {
+    let mut tunnel = FlowKey::ZERO.tunnel;
+    tunnel::parse_set(key.attrs(), &mut tunnel)?;
+    Ok(Set::Tunnel(Shared::try_new(tunnel)?))
 }
 
 /// The payload of what is set.

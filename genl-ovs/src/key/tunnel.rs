@@ -7,29 +7,25 @@ use super::INVALID;
 use super::fields::fits;
 use super::parse::{narrow, widen};
 use pfnl_datapath::key::{Be16, Be32, Be64, TunnelKey};
+use pfnl_datapath::tunnel::options_are_whole;
+pub(crate) use pfnl_datapath::tunnel::{CSUM, DONT_FRAGMENT, KEY, OAM, OPTS_ERSPAN, OPTS_GENEVE, OPTS_VXLAN};
 use pfnl_proto::ovs::{tunnel_key as attr, vxlan_opt};
 use pfnl_proto::{Attr, Attrs, Error, Writer};
-
-/// [`TunnelKey::flags`]: the tunnel has an id (a GRE key, a VNI).
-pub(crate) const KEY: u16 = 1 << 0;
-/// [`TunnelKey::flags`]: do not fragment the outer packet.
-pub(crate) const DONT_FRAGMENT: u16 = 1 << 1;
-/// [`TunnelKey::flags`]: the outer header has a checksum.
-pub(crate) const CSUM: u16 = 1 << 2;
-/// [`TunnelKey::flags`]: an operations and maintenance frame (Geneve).
-pub(crate) const OAM: u16 = 1 << 3;
-
-/// [`TunnelKey::opts_kind`]: Geneve options.
-pub(crate) const OPTS_GENEVE: u16 = 1 << 0;
-/// [`TunnelKey::opts_kind`]: VXLAN's group policy.
-pub(crate) const OPTS_VXLAN: u16 = 1 << 1;
-/// [`TunnelKey::opts_kind`]: ERSPAN metadata.
-pub(crate) const OPTS_ERSPAN: u16 = 1 << 2;
 
 /// `sizeof(struct erspan_metadata)` (linux/erspan.h).
 const ERSPAN_LEN: usize = 12;
 
-/// Reads a tunnel key: of a flow, of a packet or of a SET action. `out` is zero before.
+/// Reads the tunnel key of a SET action. `out` is zero before.
+///
+/// # Errors
+/// `EINVAL`.
+pub(crate) fn parse_set(attrs: Attrs<'_>, out: &mut TunnelKey) -> Result<(), Error> {
+    parse(attrs, out)?;
+    let opts = out.opts.get(..usize::from(out.opts_len)).unwrap_or_default();
+    if out.opts_kind & OPTS_GENEVE != 0 && !options_are_whole(opts) { Err(INVALID) } else { Ok(()) }
+}
+
+/// Reads a tunnel key: of a flow or of a packet. `out` is zero before.
 ///
 /// # Errors
 /// `EINVAL`.

@@ -5,7 +5,7 @@
 
 use crate::table::{self, Pin, find};
 use crate::transmit::message;
-use crate::{Errno, fail, next, open, options, receive, transmit};
+use crate::{Errno, fail, next, open, options, receive, route, transmit};
 use libc::{
     c_int, c_uint, c_ulong, c_void, iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec,
 };
@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 const NETLINK_GENERIC: c_int = libc::NETLINK_GENERIC;
 const NETLINK_NETFILTER: c_int = libc::NETLINK_NETFILTER;
 
-/// Defines functions that do one thing on a socket of ours, and libc's on any other descriptor.
+/// Defines functions that do one thing on a socket of ours, and libc's on any other descriptor, unless there is something
+/// else to be done.
 macro_rules! interpose {
     ($($(#[doc = $doc:literal])* fn $name:ident($fd:ident: c_int $(, $arg:ident: $type:ty)*) -> $result:ty
-        { |$socket:ident| $ours:expr })*) => { $(
+        { |$socket:ident| $ours:expr } $(or { $foreign:expr })?)*) => { $(
         $(#[doc = $doc])*
         ///
         /// # Safety
@@ -28,7 +29,12 @@ macro_rules! interpose {
         pub unsafe extern "C" fn $name($fd: c_int $(, $arg: $type)*) -> $result {
             match find($fd) {
                 // SAFETY: the caller keeps to the C function's contract.
-                Ok(None) => unsafe { next::$name($fd $(, $arg)*) },
+                Ok(None) => unsafe {
+                    $(if let Some(result) = $foreign {
+                        return result as $result;
+                    })?
+                    next::$name($fd $(, $arg)*)
+                },
                 // SAFETY: as above.
                 Ok(Some($socket)) => unsafe { give($ours) as $result },
                 Err(errno) => fail(errno) as $result,
@@ -111,26 +117,27 @@ interpose! {
     /// send(2).
     fn send(fd: c_int, data: *const c_void, length: size_t, flags: c_int) -> ssize_t {
         |socket| send_to(fd, &socket, (data, length), flags, (null(), 0))
-    }
+    } or { reworded_bytes(fd, (data, length), flags, (null(), 0)) }
     /// sendto(2).
     fn sendto(fd: c_int, data: *const c_void, length: size_t, flags: c_int, to: *const sockaddr, to_length: socklen_t)
         -> ssize_t { |socket| send_to(fd, &socket, (data, length), flags, (to, to_length)) }
+        or { reworded_bytes(fd, (data, length), flags, (to, to_length)) }
     /// sendmsg(2).
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
         |socket| transmit::transmit(fd, &socket, &*message, flags)
-    }
+    } or { message.as_ref().and_then(|message| reworded(fd, message, flags)) }
     /// sendmmsg(2).
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
         |socket| many(messages, count, |message, _| transmit::transmit(fd, &socket, message, flags))
-    }
+    } or { table::is_route(fd).then(|| give(many(messages, count, |message, _| one_by_one(fd, message, flags)))) }
     /// write(2).
     fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
         |socket| send_to(fd, &socket, (data, length), 0, (null(), 0))
-    }
+    } or { reworded_bytes(fd, (data, length), 0, (null(), 0)) }
     /// writev(2).
     fn writev(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
         |socket| spread(vectors, count).and_then(|message| transmit::transmit(fd, &socket, &message, 0))
-    }
+    } or { spread(vectors, count).ok().and_then(|message| reworded(fd, &message, 0)) }
 
     /// recv(2).
     fn recv(fd: c_int, data: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
@@ -256,6 +263,36 @@ unsafe fn send_to(
     let message = message(&mut vector, to.cast_mut().cast(), to_length);
     // SAFETY: the caller's word.
     unsafe { transmit::transmit(fd, socket, &message, flags) }
+}
+
+/// Sends what is to go to the machine's own NETLINK_ROUTE instead of this message; `None` if that is the message itself.
+unsafe fn reworded(fd: c_int, message: &msghdr, flags: c_int) -> Option<ssize_t> {
+    // SAFETY: the caller's word.
+    let vectors = unsafe { transmit::vectors(message.msg_iov, message.msg_iovlen).ok()? };
+    let mut bytes = route::instead(fd, vectors)?;
+    let mut vector = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let instead = msghdr { msg_iov: &raw mut vector, msg_iovlen: 1, ..*message };
+    // SAFETY: the bytes live through the call; the rest is the caller's word.
+    Some(unsafe { next::sendmsg(fd, &raw const instead, flags) })
+}
+
+unsafe fn reworded_bytes(
+    fd: c_int,
+    (data, length): (*const c_void, usize),
+    flags: c_int,
+    (to, to_length): (*const sockaddr, socklen_t),
+) -> Option<ssize_t> {
+    let mut vector = iovec { iov_base: data.cast_mut(), iov_len: length };
+    let message = message(&mut vector, to.cast_mut().cast(), to_length);
+    // SAFETY: the caller's word.
+    unsafe { reworded(fd, &message, flags) }
+}
+
+/// sendmsg(2), with its error as a value.
+unsafe fn one_by_one(fd: c_int, message: &msghdr, flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: the caller's word.
+    let sent = unsafe { sendmsg(fd, message, flags) };
+    usize::try_from(sent).map_err(|_| pfnl_wire::os_error())
 }
 
 unsafe fn receive_from(

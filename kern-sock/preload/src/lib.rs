@@ -12,6 +12,7 @@
 //! | [`table`] | which descriptor is which socket, without locks, in signal handlers too |
 //! | [`call`] | an operation that the host must finish before we return |
 //! | [`transmit`], [`receive`], [`options`] | send(2), recv(2), [gs]etsockopt(2) and their kin |
+//! | [`route`] | NETLINK_ROUTE, which goes on to the kernel: tunnel devices that it must not make |
 //! | [`next`] | libc's own functions |
 //!
 //! Rules come from netlink(7), recvmsg(2), cmsg(3) and from what a Linux kernel was seen to answer.
@@ -27,6 +28,7 @@ mod next;
 mod open;
 mod options;
 mod receive;
+mod route;
 mod table;
 mod transmit;
 

@@ -107,6 +107,10 @@ pub fn discover(fd: c_int) -> Result<Option<Pin>, Errno> {
     match option(fd, libc::SO_DOMAIN) {
         Ok(libc::AF_UNIX) => {}
         Err(libc::EBADF) => return Ok(None),
+        Ok(libc::AF_NETLINK) if option(fd, libc::SO_PROTOCOL) == Ok(libc::NETLINK_ROUTE) => {
+            table::set_route(fd);
+            return Ok(None);
+        }
         _ => {
             table::set_other(fd);
             return Ok(None);

@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*}
 
 const UNKNOWN: u32 = 0;
 const OTHER: u32 = 1;
+/// None of ours, but one that is looked at ([`crate::route`]).
+const ROUTE: u32 = 2;
 /// Entries from here on are numbers of sockets.
-const FIRST: u32 = 2;
+const FIRST: u32 = 3;
 
 /// Rows of a growing array, and columns (in each row) of the two we have: 1,048,576 descriptors, 65,536 sockets.
 const ROWS: usize = 1024;
@@ -67,7 +69,7 @@ pub fn find(fd: c_int) -> Result<Option<Pin>, Errno> {
     loop {
         let value = entry.load(Acquire);
         match value {
-            OTHER => return Ok(None),
+            OTHER | ROUTE => return Ok(None),
             UNKNOWN => return crate::quietly(|| open::discover(fd)),
             _ => {}
         }
@@ -111,10 +113,24 @@ pub fn enter(fd: c_int, page: Mapping) -> Result<Pin, Errno> {
 
 /// Notes that a descriptor is none of ours, until it is closed.
 pub fn set_other(fd: c_int) {
+    note(fd, OTHER);
+}
+
+/// As [`set_other`], of a socket of the machine's NETLINK_ROUTE.
+pub fn set_route(fd: c_int) {
+    note(fd, ROUTE);
+}
+
+fn note(fd: c_int, what: u32) {
     if let Some(entry) = entry(fd) {
         // Failing means that somebody knows better.
-        let _ = entry.compare_exchange(UNKNOWN, OTHER, Relaxed, Relaxed);
+        let _ = entry.compare_exchange(UNKNOWN, what, Relaxed, Relaxed);
     }
+}
+
+/// Whether a descriptor was noted by [`set_route`].
+pub fn is_route(fd: c_int) -> bool {
+    entry(fd).is_some_and(|entry| entry.load(Relaxed) == ROUTE)
 }
 
 /// `to` has become a duplicate of `from`.
@@ -129,7 +145,7 @@ pub fn copy(from: c_int, to: c_int) {
             std::mem::forget(pin); // becomes the table's
             replace(to, value);
         }
-        None => replace(to, if value == OTHER { OTHER } else { UNKNOWN }),
+        None => replace(to, if value < FIRST { value } else { UNKNOWN }),
     }
 }
 
@@ -137,7 +153,7 @@ pub fn copy(from: c_int, to: c_int) {
 pub fn forget(fd: c_int) {
     if let Some(entry) = usize::try_from(fd).ok().and_then(|fd| DESCRIPTORS.get(fd / FDS)?.get(fd % FDS)) {
         let value = entry.load(Relaxed);
-        if value == OTHER || (value >= FIRST && own_memory()) {
+        if matches!(value, OTHER | ROUTE) || (value >= FIRST && own_memory()) {
             replace(entry, UNKNOWN);
         }
     }

@@ -10,9 +10,11 @@ mod families;
 mod process;
 mod traffic;
 mod trouble;
+mod tunnel;
 
 fn main() -> ExitCode {
     let tests: Vec<Test> =
-        [families::TESTS, process::TESTS, dpctl::TESTS, traffic::TESTS, trouble::TESTS].concat();
+        [families::TESTS, process::TESTS, dpctl::TESTS, traffic::TESTS, trouble::TESTS, tunnel::TESTS]
+            .concat();
     runner::main(&tests)
 }

@@ -4,6 +4,7 @@ use crate::families::Families;
 use crate::run::Kernel;
 use anyhow::{Result, ensure};
 use pfnl_datapath::port::{Port, PortKind, PortName};
+use pfnl_datapath::tunnel::Tunnel;
 use pfnl_datapath::{Datapath, VecPacket};
 use pfnl_oracle_agent::{Options, Outcome, Step, hex, unhex};
 use pfnl_ovs::{Devices, Ovs, Upper};
@@ -61,7 +62,7 @@ impl Inside {
             ensure!(got.id == id, "a family got id {} instead of {id}", got.id);
         }
         let taken = interfaces.iter().map(|(name, number)| (name.clone(), *number)).collect();
-        let devices = State { taken, used: Vec::new(), next: 5000 };
+        let devices = State { taken, used: Vec::new(), tunnels: Vec::new(), next: 5000 };
         let devices = Handle(Mutex::new(devices));
         let ovs = Ovs::<User, VecPacket>::register(&domain, Box::new(devices))?;
         Ok(Inside { domain, ovs, sockets: BTreeMap::new() })
@@ -162,7 +163,35 @@ struct State {
     taken: BTreeMap<String, u32>,
     /// Ports of a datapath, by number, and whether they go away with it.
     used: Vec<(u32, bool)>,
+    tunnels: Vec<(u32, Tunnel)>,
     next: u32,
+}
+
+impl State {
+    /// A new interface.
+    fn create(&mut self, name: &[u8], number: Option<u32>) -> pfnl_platform::Result<(PortName, u32)> {
+        let bad = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
+        if name.is_empty() || matches!(name, b"." | b"..") || name.iter().any(bad) {
+            return Err(Errno::EINVAL);
+        }
+        let mut text = String::from_utf8_lossy(name).into_owned();
+        if text.contains("%d") {
+            let free = |number: &usize| !self.taken.contains_key(&text.replace("%d", &number.to_string()));
+            let number = (0..).find(free).unwrap_or_default();
+            text = text.replace("%d", &number.to_string());
+        }
+        if self.taken.contains_key(&text) {
+            return Err(Errno::EEXIST);
+        }
+        let ifindex = number.unwrap_or(self.next);
+        if self.taken.values().any(|taken| *taken == ifindex) {
+            return Err(Errno::EBUSY);
+        }
+        self.next += u32::from(number.is_none());
+        self.taken.insert(text.clone(), ifindex);
+        self.used.push((ifindex, true));
+        Ok((PortName::new(text.as_bytes()).ok_or(Errno::EINVAL)?, ifindex))
+    }
 }
 
 struct Handle(Mutex<State>);
@@ -177,6 +206,7 @@ struct Interface {
     name: PortName,
     ifindex: u32,
     kind: PortKind,
+    tunnel: Option<Tunnel>,
 }
 
 impl Port<VecPacket> for Interface {
@@ -193,6 +223,9 @@ impl Port<VecPacket> for Interface {
     fn mtu(&self) -> usize {
         1500
     }
+    fn tunnel(&self) -> Option<Tunnel> {
+        self.tunnel
+    }
 }
 
 impl Devices<User, VecPacket> for Handle {
@@ -208,7 +241,7 @@ impl Devices<User, VecPacket> for Handle {
             None => state.used.push((ifindex, false)),
         }
         let name = PortName::new(name).ok_or(Errno::ENODEV)?;
-        Ok(Box::new(Interface { name, ifindex, kind: PortKind::Netdev }))
+        Ok(Box::new(Interface { name, ifindex, kind: PortKind::Netdev, tunnel: None }))
     }
 
     fn open_internal(
@@ -216,29 +249,18 @@ impl Devices<User, VecPacket> for Handle {
         name: &[u8],
         number: Option<u32>,
     ) -> pfnl_platform::Result<Box<dyn Port<VecPacket>>> {
+        let (name, ifindex) = self.state().create(name, number)?;
+        Ok(Box::new(Interface { name, ifindex, kind: PortKind::Internal, tunnel: None }))
+    }
+
+    fn open_tunnel(&self, name: &[u8], tunnel: Tunnel) -> pfnl_platform::Result<Box<dyn Port<VecPacket>>> {
         let mut state = self.state();
-        let bad = |byte: &u8| matches!(byte, b'/' | b':') || byte.is_ascii_whitespace();
-        if name.is_empty() || matches!(name, b"." | b"..") || name.iter().any(bad) {
-            return Err(Errno::EINVAL);
+        if let Some(errno) = state.tunnels.iter().find_map(|(_, other)| tunnel.clash(other)) {
+            return Err(errno);
         }
-        let mut text = String::from_utf8_lossy(name).into_owned();
-        if text.contains("%d") {
-            let free = |number: &usize| !state.taken.contains_key(&text.replace("%d", &number.to_string()));
-            let number = (0..).find(free).unwrap_or_default();
-            text = text.replace("%d", &number.to_string());
-        }
-        if state.taken.contains_key(&text) {
-            return Err(Errno::EEXIST);
-        }
-        let ifindex = number.unwrap_or(state.next);
-        if state.taken.values().any(|taken| *taken == ifindex) {
-            return Err(Errno::EBUSY);
-        }
-        state.next += u32::from(number.is_none());
-        state.taken.insert(text.clone(), ifindex);
-        state.used.push((ifindex, true));
-        let name = PortName::new(text.as_bytes()).ok_or(Errno::EINVAL)?;
-        Ok(Box::new(Interface { name, ifindex, kind: PortKind::Internal }))
+        let (name, ifindex) = state.create(name, None)?;
+        state.tunnels.push((ifindex, tunnel));
+        Ok(Box::new(Interface { name, ifindex, kind: tunnel.kind(), tunnel: Some(tunnel) }))
     }
 
     fn attach(
@@ -254,6 +276,7 @@ impl Devices<User, VecPacket> for Handle {
         let mut state = self.state();
         if let Some(at) = state.used.iter().position(|(used, _)| *used == ifindex) {
             let (_, ours) = state.used.remove(at);
+            state.tunnels.retain(|(number, _)| *number != ifindex);
             if ours {
                 state.taken.retain(|_, number| *number != ifindex);
             }

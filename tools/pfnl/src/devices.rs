@@ -2,6 +2,7 @@
 
 use pfnl_datapath::Datapath;
 use pfnl_datapath::port::{Port, PortKind};
+use pfnl_datapath::tunnel::Tunnel;
 use pfnl_datapath_host::{Event, Frame, Inlet, Ports};
 use pfnl_ovs::{Devices, Ovs, Upper};
 use pfnl_platform::{Errno, Result, Shared, User};
@@ -55,6 +56,16 @@ impl Devices<User, Frame> for HostDevices {
             }
             outcome => outcome.inspect_err(|errno| tracing::info!("{name}: cannot be made: {errno}")),
         }
+    }
+
+    fn open_tunnel(&self, name: &[u8], tunnel: Tunnel) -> Result<Box<dyn Port<Frame>>> {
+        let name = text(name)?;
+        self.ports.open_tunnel(name, tunnel).inspect_err(|errno| match errno {
+            Errno::EPERM | Errno::EACCES => {
+                tracing::warn!("{name}: a tunnel needs CAP_NET_RAW: run as root, or in `unshare -Urn`");
+            }
+            errno => tracing::info!("{name}: cannot be a tunnel: {errno}"),
+        })
     }
 
     fn attach(

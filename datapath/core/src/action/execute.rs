@@ -14,9 +14,9 @@
 use super::frame::Frame;
 use super::{Action, Actions, HashAlg, ct, nsh, resize, set};
 use crate::datapath::{CACHE_HIT, Datapath, HIT, MASK_HIT, MISSED};
-use crate::deliver;
+use crate::deliver::{self, Out};
 use crate::hash::Hasher;
-use crate::key::{FlowKey, MAC_ETHERNET};
+use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
 use crate::packet::Packet;
 use crate::port::Vport;
 use crate::upcall::{Kind, Upcall};
@@ -29,15 +29,19 @@ const MAX_DEPTH: usize = 3;
 /// How many passes wait, over the life of a packet.
 const MAX_DEFERRED: usize = 10;
 
-/// A packet came in by a port.
+/// A packet came in by a port, out of a tunnel perhaps.
 pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     dp: &Datapath<P, Pk, U>,
     section: &P::Guard,
     vport: &Vport<P, Pk>,
+    tunnel: Option<&TunnelKey>,
     packet: Pk,
 ) {
     vport.count_rx(packet.len());
     let mut key = FlowKey { in_port: vport.number(), mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+    if let Some(tunnel) = tunnel {
+        key.tunnel.clone_from(tunnel);
+    }
     let Ok(frame) = Frame::try_new(packet, &mut key) else { return vport.count_rx_error() };
     let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
     // A packet that is lost on the way is no error of the caller's.
@@ -140,22 +144,26 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 Action::Output(port) => {
                     let keep = core::mem::replace(&mut frame.keep, usize::MAX);
                     if is_last {
-                        let (packet, mru) = (frame.packet, frame.mru);
-                        deliver::output(self.dp, self.section, *port, key.mac_proto, packet, keep, mru);
+                        let tunnel = frame.tunnel.as_deref();
+                        let out = Out { tunnel, keep, mru: frame.mru };
+                        deliver::output(self.dp, self.section, *port, key, frame.packet, &out);
                         return Ok(());
                     }
                     // Without memory for a copy, this port goes without.
                     if let Ok(copy) = frame.packet.try_clone() {
-                        deliver::output(self.dp, self.section, *port, key.mac_proto, copy, keep, frame.mru);
+                        let tunnel = frame.tunnel.as_deref();
+                        let out = Out { tunnel, keep, mru: frame.mru };
+                        deliver::output(self.dp, self.section, *port, key, copy, &out);
                     }
                 }
                 Action::Userspace(to) => {
                     let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+                    let egress = to.egress_tun_port.and_then(|port| self.egress(port, &frame, key));
                     let kind = Kind::Action {
                         portid: to.portid,
                         userdata: to.userdata.as_deref(),
                         actions: to.actions.then_some(opaque),
-                        egress_tun_port: to.egress_tun_port,
+                        egress: egress.as_deref(),
                     };
                     deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep, frame.mru);
                 }
@@ -228,6 +236,15 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
             }
         }
         Ok(())
+    }
+
+    /// What a packet would leave with through a tunnel port; none where it would not leave.
+    #[inline(never)]
+    fn egress(&self, port: u32, frame: &Frame<P, Pk>, key: &FlowKey) -> Option<Box<TunnelKey>> {
+        let vport = self.dp.ports.get(self.section, port)?;
+        let mut tunnel = try_box((**frame.tunnel.as_ref()?).clone()).ok()?;
+        vport.port().egress(&mut tunnel, deliver::flow_hash(key, &frame.packet)).ok()?;
+        Some(tunnel)
     }
 
     /// A pass that takes the packet and the key over.

@@ -2,11 +2,11 @@
 
 use super::ct::Tracked;
 use crate::extract::{Layers, extract};
-use crate::key::{Be16, FRAG_LATER, FlowKey, MAC_NONE};
+use crate::key::{Be16, FRAG_LATER, FlowKey, MAC_NONE, TunnelKey};
 use crate::packet::Packet;
 use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP, Icmp, Tcp, Udp};
 use alloc::boxed::Box;
-use pfnl_platform::{Errno, Platform, Result, try_box};
+use pfnl_platform::{Errno, Platform, Result, Shared, try_box};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What Linux says of a packet that ends before a header that an action wants.
@@ -16,6 +16,8 @@ pub(crate) struct Frame<P: Platform, Pk> {
     pub packet: Pk,
     /// The connection it belongs to, once CT has found out.
     pub tracked: Option<Tracked<P>>,
+    /// Where a tunnel port is to send it, once SET has said so.
+    pub tunnel: Option<Shared<TunnelKey>>,
     /// Where its headers are, kept true as they come and go.
     layers: Layers,
     /// Something else follows the link layer header than did: only where that ends is known.
@@ -39,6 +41,7 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
         Ok(Frame {
             packet,
             tracked: None,
+            tunnel: None,
             layers,
             lost: false,
             protocol,
@@ -49,7 +52,8 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     }
 
     pub fn try_clone(&self) -> Result<Frame<P, Pk>> {
-        Ok(Frame { packet: self.packet.try_clone()?, tracked: self.tracked.clone(), ..*self })
+        let (tracked, tunnel) = (self.tracked.clone(), self.tunnel.clone());
+        Ok(Frame { packet: self.packet.try_clone()?, tracked, tunnel, ..*self })
     }
 
     /// Headers came or went, so that the key tells of others.

@@ -17,10 +17,10 @@ mod tests;
 use crate::conntrack::Helper;
 pub use crate::conntrack::nat::{End, Range};
 use crate::conntrack::timeout::NAME_MAX;
-use crate::key::{Be16, Be32, Mac};
+use crate::key::{Be16, Be32, Mac, TunnelKey};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use pfnl_platform::{Errno, Result};
+use pfnl_platform::{Errno, Result, Shared};
 
 /// How deep action lists may nest: this many in the outermost one.
 pub const MAX_DEPTH: usize = 16;
@@ -261,6 +261,8 @@ pub enum Set {
     Sctp(Masked<PortFields>),
     /// The outermost MPLS label stack entry.
     Mpls(Masked<Be32>),
+    /// What a tunnel port wraps the packet in.
+    Tunnel(Shared<TunnelKey>),
 }
 
 /// As struct ovs_key_ethernet.

@@ -28,6 +28,8 @@ pub(super) fn set<P: Platform, Pk: Packet>(
         Set::Udp(new) => ports(frame, key, new, IP_UDP)?,
         Set::Sctp(new) => ports(frame, key, new, IP_SCTP)?,
         Set::Mpls(new) => mpls(frame, key, new)?,
+        // The key keeps the tunnel that the packet came by.
+        Set::Tunnel(new) => frame.tunnel = Some(new.clone()),
     }
     Ok(())
 }

@@ -1,0 +1,204 @@
+//! Tunnels: what stands between the outer IP header and the frame inside.
+//!
+//! ```text
+//!            ┌───────────── the system's: a socket, ip_output ──────────────┐
+//!            │                 ┌──────────────── here ─────────────────────┤
+//! VXLAN      │ Ethernet  IP    │ UDP   VXLAN (flags, group policy, VNI)     │ frame
+//! Geneve     │ Ethernet  IP    │ UDP   Geneve (VNI, options)                │ frame
+//! GRE        │ Ethernet  IP    │ GRE (checksum, key, sequence)              │ frame
+//! ```
+//!
+//! [`encapsulate`] puts in front of a frame what is ours and says what the outer IP header is to be ([`Outer`]);
+//! [`decapsulate`] takes it off and fills in the [`TunnelKey`] that flows match on. Who sends and receives the outer
+//! packets implements [`crate::port::Port`].
+//!
+//! RFC 7348 and draft-smith-vxlan-group-policy, RFC 8926, RFC 2784 and 2890; RFC 6040 for congestion marks; where
+//! they leave a choice, what Linux 6.12 was seen to send and to drop.
+
+mod ecn;
+mod geneve;
+mod gre;
+mod inner;
+#[cfg(test)]
+mod tests;
+mod udp;
+mod vxlan;
+
+pub use geneve::are_whole as options_are_whole;
+pub use inner::repair_checksum;
+pub use udp::{HEADER_LEN as UDP_HEADER_LEN, fill_checksum};
+
+use crate::key::TunnelKey;
+use crate::packet::Packet;
+use crate::port::PortKind;
+use crate::wire::ETH_HLEN;
+use inner::Inner;
+use pfnl_platform::{Errno, Result};
+
+/// [`TunnelKey::flags`]: the tunnel has an id (a GRE key, a VNI).
+pub const KEY: u16 = 1 << 0;
+/// [`TunnelKey::flags`]: do not fragment the outer packet.
+pub const DONT_FRAGMENT: u16 = 1 << 1;
+/// [`TunnelKey::flags`]: the outer header has a checksum.
+pub const CSUM: u16 = 1 << 2;
+/// [`TunnelKey::flags`]: an operations and maintenance frame (Geneve).
+pub const OAM: u16 = 1 << 3;
+
+/// [`TunnelKey::opts_kind`]: Geneve options, as on the wire.
+pub const OPTS_GENEVE: u16 = 1 << 0;
+/// [`TunnelKey::opts_kind`]: VXLAN's group policy, 4 bytes in host order.
+pub const OPTS_VXLAN: u16 = 1 << 1;
+/// [`TunnelKey::opts_kind`]: `struct erspan_metadata`.
+pub const OPTS_ERSPAN: u16 = 1 << 2;
+
+/// The most that [`encapsulate`] puts in front of a frame: UDP, Geneve and 63 words of options.
+pub const MAX_HEADERS: usize = 8 + 8 + 252;
+
+/// The protocol that Ethernet frames have in Geneve and GRE: Transparent Ethernet Bridging.
+pub(crate) const ETH_TEB: u16 = 0x6558;
+
+/// How frames are wrapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// GRE with Ethernet inside.
+    Gre,
+    /// VXLAN.
+    Vxlan {
+        /// With the group policy extension.
+        gbp: bool,
+    },
+    /// Geneve.
+    Geneve,
+}
+
+/// A tunnel port's nature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tunnel {
+    /// How frames are wrapped.
+    pub protocol: Protocol,
+    /// The UDP port it listens on, and sends to; 0 for GRE.
+    pub dst_port: u16,
+}
+
+impl Tunnel {
+    /// The type of its port.
+    pub fn kind(&self) -> PortKind {
+        match self.protocol {
+            Protocol::Gre => PortKind::Gre,
+            Protocol::Vxlan { .. } => PortKind::Vxlan,
+            Protocol::Geneve => PortKind::Geneve,
+        }
+    }
+
+    /// Why a second tunnel cannot be beside this one on the same host; none where it can.
+    pub fn clash(&self, other: &Tunnel) -> Option<Errno> {
+        match (self.protocol, other.protocol) {
+            (Protocol::Gre, Protocol::Gre) => Some(Errno::EEXIST),
+            (Protocol::Gre, _) | (_, Protocol::Gre) => None,
+            // A port of 0 is any that is free.
+            _ if self.dst_port != other.dst_port || self.dst_port == 0 => None,
+            (one, two) if one != two => Some(Errno::EADDRINUSE),
+            (Protocol::Geneve, _) => Some(Errno::EBUSY),
+            _ => Some(Errno::EEXIST),
+        }
+    }
+
+    /// The largest frame it takes, as Linux's devices of vports say.
+    pub fn mtu(&self) -> usize {
+        match self.protocol {
+            Protocol::Gre => 65_497,
+            Protocol::Vxlan { .. } => 65_535,
+            Protocol::Geneve => 65_465,
+        }
+    }
+
+    /// The outer UDP ports of a frame with this flow hash; none for GRE.
+    pub fn ports(&self, key: &TunnelKey, hash: u32) -> Option<(u16, u16)> {
+        match self.protocol {
+            Protocol::Gre => None,
+            Protocol::Vxlan { .. } => {
+                let wanted = key.tp_dst.get();
+                // Linux's ephemeral ports.
+                Some((spread(hash, 32_768, 60_999), if wanted == 0 { self.dst_port } else { wanted }))
+            }
+            Protocol::Geneve => Some((spread(hash, 1, u16::MAX), self.dst_port)),
+        }
+    }
+}
+
+/// A hash as a port number from `low` to `high`.
+fn spread(hash: u32, low: u16, high: u16) -> u16 {
+    let count = u64::from(high.saturating_sub(low)) + 1;
+    // Below count, so the sum is at most `high`.
+    low.saturating_add(((u64::from(hash) * count) >> 32) as u16)
+}
+
+/// What the outer IP header is to be, beside its addresses, which are the [`TunnelKey`]'s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outer {
+    /// Type of service, traffic class.
+    pub tos: u8,
+    /// Time to live, 0 = the system's choice.
+    pub ttl: u8,
+    /// Never in pieces.
+    pub dont_fragment: bool,
+    /// UDP's checksum is to be filled in ([`fill_checksum`]) once both addresses are known; GRE's is there.
+    pub udp_checksum: bool,
+}
+
+/// Wraps a frame. Its checksums are complete and it is no longer than one segment.
+///
+/// # Errors
+/// `EINVAL` for a frame with work left to do, or one that ends inside its IP header; `EMSGSIZE`; `ENOMEM`.
+pub fn encapsulate<Pk: Packet>(
+    tunnel: &Tunnel,
+    key: &TunnelKey,
+    hash: u32,
+    packet: &mut Pk,
+) -> Result<Outer> {
+    if packet.offload().csum.is_some() || packet.offload().gso.is_some() {
+        return Err(Errno::EINVAL);
+    }
+    let inner = Inner::of(packet)?;
+    let mut outer = Outer {
+        tos: ecn::outer(key.tos, inner.tos),
+        ttl: key.ttl,
+        dont_fragment: key.flags & DONT_FRAGMENT != 0,
+        udp_checksum: key.flags & CSUM != 0,
+    };
+    match tunnel.protocol {
+        Protocol::Gre => {
+            // GRE does not look behind tags, and can take its fields over from the packet inside.
+            let inner = if inner.tagged { Inner::NOT_IP } else { inner };
+            let tos = if key.tos == 1 { inner.tos } else { key.tos };
+            outer.tos = ecn::outer(tos, inner.tos);
+            outer.ttl = if key.ttl == 0 { inner.ttl } else { key.ttl };
+            outer.udp_checksum = false;
+            gre::push(key, packet)?;
+        }
+        Protocol::Vxlan { gbp } => vxlan::push(key, gbp, packet)?,
+        Protocol::Geneve => geneve::push(key, packet)?,
+    }
+    if let Some((src, dst)) = tunnel.ports(key, hash) {
+        udp::push(src, dst, packet)?;
+    }
+    Ok(outer)
+}
+
+/// Unwraps what came: the payload of UDP, or from GRE's header on. `key` has the outer addresses, ports, type of service,
+/// time to live, and whether UDP had a checksum; it gets the rest.
+///
+/// # Errors
+/// `EINVAL` for what is malformed, of another version, has bits set that are not understood, or a congestion mark that
+/// the packet inside cannot take; `EPROTONOSUPPORT` for what is not Ethernet inside.
+pub fn decapsulate<Pk: Packet>(tunnel: &Tunnel, key: &mut TunnelKey, packet: &mut Pk) -> Result<()> {
+    match tunnel.protocol {
+        Protocol::Gre => gre::pop(key, packet)?,
+        Protocol::Vxlan { gbp } => vxlan::pop(key, gbp, packet)?,
+        Protocol::Geneve => geneve::pop(key, packet)?,
+    }
+    if packet.len() < ETH_HLEN {
+        return Err(Errno::EINVAL);
+    }
+    ecn::propagate(key.tos, packet)
+}

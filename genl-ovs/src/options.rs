@@ -1,0 +1,66 @@
+//! `OVS_VPORT_ATTR_OPTIONS`: what a tunnel port is made with, and shows.
+//!
+//! ```text
+//! vxlan  OPTIONS { DST_PORT 4789 [EXTENSION { GBP }] }
+//! geneve OPTIONS { DST_PORT 6081 }
+//! gre    none; what is there is not looked at
+//! ```
+
+use pfnl_datapath::tunnel::{Protocol, Tunnel};
+use pfnl_proto::ovs::{VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, tunnel_options, vport, vxlan_ext};
+use pfnl_proto::{Attr, Attrs, Errno, Error, Level, Writer};
+
+/// The port that Linux takes for VXLAN where 0 is asked for.
+const VXLAN_PORT: u16 = 8472;
+
+const INVALID: Error = Error::new(Errno::EINVAL);
+
+/// The tunnel of a type and options. Attributes behind one that counts do not matter, not even if they are malformed.
+///
+/// # Errors
+/// `EINVAL`; `ERANGE` for an extension that is no flag.
+pub(crate) fn parse(port_type: u32, options: Option<Attrs<'_>>) -> Result<Tunnel, Error> {
+    if port_type == VPORT_TYPE_GRE {
+        return Ok(Tunnel { protocol: Protocol::Gre, dst_port: 0 });
+    }
+    let options = options.ok_or(INVALID)?;
+    let port = find(options, tunnel_options::DST_PORT).ok_or(INVALID)?;
+    let dst_port = u16::from_ne_bytes(port.payload().try_into().map_err(|_| INVALID)?);
+    if port_type == VPORT_TYPE_GENEVE {
+        return Ok(Tunnel { protocol: Protocol::Geneve, dst_port });
+    }
+    let gbp = match find(options, tunnel_options::EXTENSION) {
+        None => false,
+        Some(extension) if extension.payload().len() < 4 => return Err(INVALID),
+        Some(extension) => vxlan_ext::View::parse(extension.attrs(), Level::Liberal)
+            .map_err(|error| Error::new(error.errno))?
+            .gbp(),
+    };
+    Ok(Tunnel {
+        protocol: Protocol::Vxlan { gbp },
+        dst_port: if dst_port == 0 { VXLAN_PORT } else { dst_port },
+    })
+}
+
+/// The first attribute of a number.
+fn find(mut attrs: Attrs<'_>, number: u16) -> Option<Attr<'_>> {
+    attrs.find(|attr| attr.number() == number)
+}
+
+/// What is shown of a tunnel; nothing for GRE.
+pub(crate) fn put(w: &mut Writer<'_>, tunnel: &Tunnel) {
+    let gbp = match tunnel.protocol {
+        Protocol::Gre => return,
+        Protocol::Vxlan { gbp } => gbp,
+        Protocol::Geneve => false,
+    };
+    vport::Put(w).options(|w| {
+        let mut put = tunnel_options::Put(w);
+        put.dst_port(tunnel.dst_port);
+        if gbp {
+            put.extension(|w| {
+                vxlan_ext::Put(w).gbp();
+            });
+        }
+    });
+}
