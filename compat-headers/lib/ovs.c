@@ -1,20 +1,35 @@
 /*-
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * What dpif-netlink.c of Open vSwitch asks of netdev-linux.c, which is not built for FreeBSD. openvswitch.ko itself
- * switches an interface's LRO off when it becomes a port.
+ * What Open vSwitch has on Linux alone and its programs need where openvswitch.ko is: compiled with its own headers, for
+ * versions 2.17 to 3.x.
+ *
+ * An internal port is an interface like others on FreeBSD, so its class is that of the system's. Tunnels' classes are
+ * registered too, so that probes for them get the datapath's answer.
  */
+#include <config.h>
 #include <errno.h>
+#include "netdev-provider.h"
+#include "netdev-vport.h"
+#include "openvswitch/compiler.h"
 
-struct netdev;
-int netdev_linux_ethtool_set_flag(struct netdev *, unsigned int flag, const char *name, int enable);
+int netdev_linux_ethtool_set_flag(struct netdev *, uint32_t flag, const char *name, bool enable);
 
+/* openvswitch.ko itself switches an interface's LRO off when it becomes a port. */
 int
-netdev_linux_ethtool_set_flag(struct netdev *netdev, unsigned int flag, const char *name, int enable)
+netdev_linux_ethtool_set_flag(struct netdev *netdev OVS_UNUSED, uint32_t flag OVS_UNUSED, const char *name OVS_UNUSED,
+    bool enable OVS_UNUSED)
 {
-	(void)netdev;
-	(void)flag;
-	(void)name;
-	(void)enable;
 	return (EOPNOTSUPP);
+}
+
+static struct netdev_class internal;
+
+__attribute__((__constructor__)) static void
+ovs_register(void)
+{
+	internal = netdev_bsd_class;
+	internal.type = "internal";
+	netdev_register_provider(&internal);
+	netdev_vport_tunnel_register();
 }

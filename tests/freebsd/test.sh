@@ -72,6 +72,8 @@ while [ $n -lt $CYCLES ]; do
 	n=$((n + 1))
 done
 
+sh /extra/kpi.sh || fail "families in C, and programs written for Linux"
+
 echo "-- AF_NETLINK taken over"
 kenv net.pfnl.takeover=1 >/dev/null
 kldload /extra/pfnl.ko || fail "kldload with takeover"

@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * Asks the example family, as a program written for Linux would: built with the compat headers, it has no change for
- * FreeBSD. "client hold" leaves a dump half read and waits; "client count" prints how many cities a dump gives.
+ * FreeBSD. "client hold" leaves a dump half read and waits; "client count" prints how many cities a dump gives,
+ * "client forget" deletes them.
  */
 #include <sys/socket.h>
 #include <linux/netlink.h>
@@ -311,7 +312,11 @@ main(int argc, char **argv)
 		printf("there is no family %s\n", WEATHER_FAMILY);
 		return 1;
 	}
-	if (strcmp(what, "count") == 0) {
+	if (strcmp(what, "forget") == 0) {
+		city(id, NLM_F_ACK, WEATHER_CMD_FORGET, NULL);
+		transmit(s);
+		return error_of(s, NULL) != 0;
+	} else if (strcmp(what, "count") == 0) {
 		printf("%d\n", dump(s, id));
 	} else if (strcmp(what, "hold") == 0) {
 		for (int i = 0; i < 1500; i++) {

@@ -49,7 +49,8 @@ pub fn run(options: &Options) -> Result<()> {
     packages::need(&[Part::Freebsd])?;
     let wanted =
         kmod::Options { sysdir: sysdir.clone(), kernel: Some(kernel.clone()), ..kmod::Options::default() };
-    let modules = kmod::run(&wanted)?;
+    let mut modules = kmod::run(&wanted)?;
+    modules.push(kmod::family(&sh::root().join("tests/freebsd/kpi/weather.c"), &wanted)?);
     let work = sh::target()?.join("freebsd");
     let _ = fs::remove_dir_all(&work);
     let image = image(&work, root, &modules, cc)?;
@@ -68,12 +69,34 @@ fn image(work: &Path, root: &Path, modules: &[PathBuf], cc: &Path) -> Result<Pat
     }
     for entry in fs::read_dir(sh::root().join("tests/freebsd"))? {
         let path = entry?.path();
+        if path.is_dir() {
+            continue;
+        }
         let name = path.file_name().context("a file without a name")?;
         if path.extension().is_some_and(|extension| extension == "c") {
             let program = extra.join(name).with_extension("");
             sh::read(Command::new(cc).arg("-o").arg(program).arg(&path).arg("-lpthread"))?;
         } else {
             fs::copy(&path, extra.join(name))?;
+        }
+    }
+    // Programs written for Linux.
+    let compat = sh::root().join("compat-headers");
+    let tests = sh::root().join("tests/freebsd");
+    for (name, sources) in [
+        ("weather", vec![tests.join("kpi/client.c")]),
+        ("epoll", vec![tests.join("compat/epoll.c"), compat.join("lib/epoll.c")]),
+    ] {
+        let mut cc = Command::new(cc);
+        cc.arg("-I").arg(compat.join("include")).arg("-o").arg(extra.join(name));
+        sh::read(cc.args(sources).arg("-lpthread"))?;
+    }
+    fs::copy(tests.join("kpi/kpi.sh"), extra.join("kpi.sh"))?;
+    // What `cargo xtask port` has built, if it has.
+    for name in ["ovs-dpctl", "genl-family-get"] {
+        let program = sh::target()?.join("port").join(name);
+        if program.exists() {
+            fs::copy(&program, extra.join(name))?;
         }
     }
     let image = work.join("image");

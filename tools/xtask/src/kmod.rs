@@ -105,6 +105,24 @@ impl Module {
     }
 }
 
+/// Builds a family written for Linux's kernel interface: one C file with compat-headers, on top of pfnl.ko.
+pub fn family(source: &Path, options: &Options) -> Result<PathBuf> {
+    let target = sh::target()?.join("kmod");
+    let name = source.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
+    let (object, path) = (target.join(format!("{name}.o")), target.join(format!("{name}.ko")));
+    let mut clang = Command::new("clang-19");
+    for folder in ["kernel", "include"] {
+        clang.arg("-I").arg(sh::root().join("compat-headers").join(folder));
+    }
+    clang.args(flags(options, &target)?).arg(format!("-DPFNL_MODNAME={name}"));
+    sh::read(clang.arg("-c").arg(source).arg("-o").arg(&object))?;
+    let mut link = Command::new("ld.lld-19");
+    link.args(["-m", "elf_x86_64_fbsd", "-r", "--gc-sections", "--strip-debug", "-T"]);
+    link.arg(sh::root().join(MODULES[0].folder).join("kmod.lds")).arg("-o").arg(&path).arg(object);
+    sh::read(&mut link)?;
+    Ok(path)
+}
+
 /// The functions and data that a module shows to others.
 fn defined(module: &Path) -> Result<BTreeSet<String>> {
     let bytes = fs::read(module)?;

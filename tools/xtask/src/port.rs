@@ -150,8 +150,14 @@ impl Port {
         }
         make(&["lib/libopenvswitch.la"])?;
         let mut objects = Vec::new();
-        for (name, linux) in OVS_LINUX {
-            let object = build.join(format!("{name}.o"));
+        let compat = headers().join("lib");
+        let sources = OVS_LINUX
+            .iter()
+            .map(|&(name, linux)| (source.join(format!("lib/{name}.c")), linux))
+            .chain(["epoll.c", "ovs.c"].map(|name| (compat.join(name), false)));
+        for (file, linux) in sources {
+            let name = file.file_stem().context("a file without a name")?;
+            let object = build.join(name).with_extension("o");
             let mut cc = self.compiler();
             if linux {
                 cc.arg("-D__linux__");
@@ -160,13 +166,7 @@ impl Port {
             for folder in ["include", "lib", ""] {
                 cc.arg("-I").arg(build.join(folder)).arg("-I").arg(source.join(folder));
             }
-            sh::read(cc.arg("-c").arg(source.join(format!("lib/{name}.c"))).arg("-o").arg(&object))?;
-            objects.push(object);
-        }
-        for name in ["epoll", "ovs"] {
-            let object = build.join(format!("compat-{name}.o"));
-            let source = headers().join(format!("lib/{name}.c"));
-            sh::read(self.compiler().arg("-c").arg(source).arg("-o").arg(&object))?;
+            sh::read(cc.arg("-c").arg(&file).arg("-o").arg(&object))?;
             objects.push(object);
         }
         sh::read(Command::new("ar").arg("d").arg(&archive).arg("dpif.o"))?;

@@ -40,7 +40,8 @@ pub fn run(options: &Options) -> Result<()> {
     println!("  {} headers, each compiles alone in C and C++", headers.len());
     for source in fs::read_dir(folder.join("lib"))? {
         let source = source?.path();
-        if source.extension().is_some_and(|extension| extension == "c") {
+        // What is for Open vSwitch is compiled with its headers (cargo xtask port).
+        if source.ends_with("epoll.c") {
             compile(&flags, "c", &fs::read_to_string(&source)?)
                 .with_context(|| source.display().to_string())?;
         }
