@@ -173,8 +173,9 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         })
     }
 
-    /// Takes all datapaths down.
+    /// Takes all datapaths down. Nobody is told of connections any more.
     pub fn shut_down(&self) {
+        let _ = self.conntrack.set_observer(None);
         while let Some(dp) = self.nth(0) {
             self.remove_datapath(&dp);
         }

@@ -48,6 +48,7 @@ pub mod genl;
 #[cfg(feature = "netlink-packet")]
 pub mod interop;
 pub mod msg;
+pub mod netfilter;
 pub mod nlctrl;
 pub mod ovs;
 

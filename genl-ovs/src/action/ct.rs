@@ -7,25 +7,11 @@ use super::dump::Dump;
 use super::{ETH_IPV4, ETH_IPV6, INVALID, Shape, ensure, read};
 use crate::key::fits;
 use pfnl_datapath::action::{Action, Ct, End, Masked, Nat, Range};
+use pfnl_datapath::conntrack::Helper;
+use pfnl_datapath::conntrack::timeout::NAME_MAX;
 use pfnl_platform::try_box;
 use pfnl_proto::ovs::{CtAction, action, ct, nat};
 use pfnl_proto::{Attr, Attrs, Errno, Error};
-
-/// Helpers that Linux has.
-const HELPERS: &[&[u8]] = &[
-    b"ftp",
-    b"tftp",
-    b"sip",
-    b"irc",
-    b"amanda",
-    b"RAS",
-    b"Q.931",
-    b"H.245",
-    b"pptp",
-    b"snmp",
-    b"netbios-ns",
-    b"sane",
-];
 
 /// What the attributes say, in their order: what repeats counts as it stands last, and NAT wants to know what came before it.
 #[derive(Default)]
@@ -37,9 +23,9 @@ struct Parsed<'a> {
     timeout: Option<&'a [u8]>,
 }
 
-/// `flow` is what the packets are when they come.
+/// `flow` is what the packets are when they come, `ip_proto` their protocol (0: not known).
 #[inline(never)]
-pub(super) fn compile(flow: Shape, attr: &Attr<'_>, dump: &mut Dump) -> Result<Action, Error> {
+pub(super) fn compile(flow: Shape, ip_proto: u16, attr: &Attr<'_>, dump: &mut Dump) -> Result<Action, Error> {
     ensure(matches!(flow.eth_type, ETH_IPV4 | ETH_IPV6))?;
     let Parsed { mut made, nat, helper, eventmask, timeout } = parse(flow.eth_type, attr.attrs())?;
     ensure(made.commit || made.mark.is_none() && made.labels.is_none())?;
@@ -56,16 +42,21 @@ pub(super) fn compile(flow: Shape, attr: &Attr<'_>, dump: &mut Dump) -> Result<A
         dump.attr(ct::LABELS, [*value, *mask].as_flattened())?;
     }
     if let Some(name) = helper {
-        ensure(HELPERS.contains(&name))?;
-        return Err(Error::new(Errno::EOPNOTSUPP)
-            .text("connection tracking helpers (CT with HELPER) are not supported")
-            .at(attr.offset()));
+        // One for another protocol is as good as none.
+        let found = Helper::by_name(name).filter(|helper| u16::from(helper.proto()) == ip_proto);
+        let helper = found.ok_or(INVALID)?;
+        made.helper = Some(helper);
+        dump.text(ct::HELPER, name)?;
     }
     if let Some(mask) = eventmask {
         dump.attr(ct::EVENTMASK, &mask.to_ne_bytes())?;
     }
-    // A policy that does not exist is not used, and no error: none exist here.
+    // A policy that does not exist is not used, and no error.
+    made.event_mask = eventmask;
     if let Some(name) = timeout.filter(|name| !name.is_empty()) {
+        let mut own = [0; NAME_MAX];
+        write_name(&mut own, name);
+        made.timeout = Some(own);
         dump.text(ct::TIMEOUT, name)?;
     }
     if let Some(nat) = nat {
@@ -107,6 +98,11 @@ fn parse<'a>(eth_type: u16, attrs: Attrs<'a>) -> Result<Parsed<'a>, Error> {
     }
     ensure(rest.leftover() == 0)?;
     Ok(parsed)
+}
+
+/// Writes a name into a place of zeroes.
+fn write_name(place: &mut [u8], name: &[u8]) {
+    place.iter_mut().zip(name).for_each(|(to, &from)| *to = from);
 }
 
 /// A name, which must end.

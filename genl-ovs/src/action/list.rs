@@ -73,7 +73,7 @@ impl<'a> Lists<'a> {
                 Ok(try_push(&mut self.list.actions, set)?)
             }
             action::CT => {
-                let ct = ct::compile(self.flow.shape, attr, &mut self.dump)?;
+                let ct = ct::compile(self.flow.shape, self.flow.ip_proto, attr, &mut self.dump)?;
                 Ok(try_push(&mut self.list.actions, ct)?)
             }
             number => {

@@ -415,7 +415,10 @@ fn ct_is_given_back_as_linux_puts_it_together() {
     for (n, fill) in wrong.into_iter().enumerate() {
         assert_eq!(ct(fill), Err(Errno::EINVAL), "{n}");
     }
-    assert_eq!(ct(|put| _ = put.commit().helper(b"ftp")), Err(Errno::EOPNOTSUPP));
+    let (list, _) = ct(|put| _ = put.commit().helper(b"ftp").eventmask(9).timeout(b"slow")).unwrap();
+    assert!(list.contains("helper: Some(Ftp), event_mask: Some(9), timeout: Some([115, 108, 111, 119, 0"));
+    // TFTP's packets are UDP's.
+    assert_eq!(ct(|put| _ = put.commit().helper(b"tftp")), Err(Errno::EINVAL));
     // Which end is said once.
     let twice: [fn(&mut ct::Put<'_, '_>); 4] = [
         |put| _ = put.nat(|w| _ = nat::Put(w).src().dst()),

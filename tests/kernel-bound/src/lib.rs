@@ -34,7 +34,9 @@ fn run() -> Result<()> {
     inject::inject(&input);
     let domain = Domain::try_new()?;
     let ovs = Ovs::register(&domain, try_box(interfaces::Interfaces)?)?;
+    pfnl_nfnetlink::register(&domain, ovs.conntrack())?;
     sockets::run(&domain, &input)?;
+    ovs.conntrack().tick();
     ovs.interface_gone(kernel::pfnl_number() as u32);
     kernel::output(ovs.datapaths()?.len());
     ovs.shut_down();

@@ -2,18 +2,23 @@
 
 use crate::devices::{HostDevices, HostOvs, follow_interfaces};
 use anyhow::{Context, Result};
+use pfnl_datapath::conntrack::Conntrack;
 use pfnl_datapath_host::Ports;
 use pfnl_ovs::Ovs;
 use pfnl_platform::{Shared, User};
 use pfnl_sock::{Domain, Hook};
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A domain with all its families, as a host serves it. Dropping it takes everything down.
 pub struct Assembly {
     /// Where sockets are opened.
     pub domain: Shared<Domain<User>>,
     ovs: Shared<HostOvs>,
+    _sweeper: Sweeper,
     /// Dropped last: the threads that forward.
     _ports: Arc<Ports>,
 }
@@ -28,8 +33,10 @@ impl Assembly {
         let ports = Arc::new(Ports::start(1).context("no forwarding threads")?);
         let devices = HostDevices { ports: Arc::clone(&ports) };
         let ovs = Ovs::register(&domain, Box::new(devices)).context("no Open vSwitch families")?;
+        pfnl_nfnetlink::register(&domain, ovs.conntrack()).context("no conntrack over netlink")?;
         follow_interfaces(&ports, ovs.clone());
-        Ok(Assembly { domain, ovs, _ports: ports })
+        let sweeper = Sweeper::start(ovs.conntrack().clone()).context("no thread")?;
+        Ok(Assembly { domain, ovs, _sweeper: sweeper, _ports: ports })
     }
 
     /// What `pfnl status` tells beyond sockets and families.
@@ -49,6 +56,33 @@ impl Assembly {
                 info.lost
             );
         }
+    }
+}
+
+/// A thread that forgets connections whose time is over, also when no new ones come.
+struct Sweeper {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweeper {
+    fn start(conntrack: Shared<Conntrack<User>>) -> std::io::Result<Sweeper> {
+        let (stop, stopped) = channel();
+        let sweep = move || {
+            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                conntrack.tick();
+            }
+        };
+        let thread = std::thread::Builder::new().name("pfnl-sweep".to_owned()).spawn(sweep)?;
+        Ok(Sweeper { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // It has panicked, or it has ended.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 

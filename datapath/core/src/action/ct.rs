@@ -141,7 +141,7 @@ fn helped<P: Platform>(conn: &Conn<P>, ct: &Ct) -> bool {
     let helper = ct.helper.filter(|helper| ct.commit && helper.proto() == conn.original().proto);
     match helper {
         Some(helper) if conn.helper().is_none() => {
-            conn.set_helper(helper);
+            conn.attach(helper);
             true
         }
         _ => false,

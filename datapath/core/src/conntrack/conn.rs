@@ -115,6 +115,8 @@ pub struct Spec {
     pub tcp: Option<TcpState>,
     /// SCTP's state.
     pub sctp: Option<SctpState>,
+    /// SCTP's verification tags.
+    pub sctp_tags: [u32; 2],
     /// Its helper.
     pub helper: Option<Helper>,
 }
@@ -305,7 +307,7 @@ impl<P: Platform> Conn<P> {
     }
 
     /// Gives it a helper, if it has none.
-    pub(crate) fn set_helper(&self, helper: Helper) {
+    pub fn attach(&self, helper: Helper) {
         let mut state = self.state.lock();
         if state.helper.is_none() {
             state.helper = Some(helper);

@@ -4,11 +4,12 @@
 //! master. `action/helper.rs` reads the packets.
 
 use super::conn::{Conn, DYING, SECOND};
-use super::table::Conntrack;
+use super::table::{Conntrack, Count};
 use super::tuple::Tuple;
 use crate::key::Be16;
 use crate::wire::{IP_TCP, IP_UDP};
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
 
 /// What is known of a protocol.
@@ -118,8 +119,10 @@ impl<P: Platform> Conntrack<P> {
         if all.len() >= MAX_EXPECTATIONS {
             return Err(Errno::ENOSPC);
         }
-        self.expecting.store(true, core::sync::atomic::Ordering::Relaxed);
-        try_push(&mut all, new)
+        self.expecting.store(true, Ordering::Relaxed);
+        try_push(&mut all, new)?;
+        self.count_one(Count::ExpectCreate);
+        Ok(())
     }
 
     /// Whether somebody expects a connection with this destination already.
@@ -137,16 +140,18 @@ impl<P: Platform> Conntrack<P> {
     /// Takes the expectation that a new connection fits.
     pub(crate) fn expected(&self, tuple: &Tuple) -> Option<Expectation<P>> {
         // Relaxed: who has just been told of an expectation has sent nothing yet that it is for.
-        if !self.expecting.load(core::sync::atomic::Ordering::Relaxed) {
+        if !self.expecting.load(Ordering::Relaxed) {
             return None;
         }
         let now = P::now();
         let mut all = self.expectations.lock();
         all.retain(|old| !old.is_over(now));
         if all.is_empty() {
-            self.expecting.store(false, core::sync::atomic::Ordering::Relaxed);
+            self.expecting.store(false, Ordering::Relaxed);
         }
         let at = all.iter().position(|old| old.fits(tuple))?;
+        self.count_one(Count::ExpectNew);
+        self.count_one(Count::ExpectDelete);
         Some(all.remove(at))
     }
 
@@ -161,7 +166,9 @@ impl<P: Platform> Conntrack<P> {
         let mut all = self.expectations.lock();
         let before = all.len();
         all.retain(|old| !which(old));
-        before.saturating_sub(all.len())
+        let gone = before.saturating_sub(all.len());
+        (0..gone).for_each(|_| self.count_one(Count::ExpectDelete));
+        gone
     }
 }
 

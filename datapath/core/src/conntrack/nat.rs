@@ -6,7 +6,7 @@
 
 use super::conn::{Conn, DST_NAT, SRC_NAT};
 use super::proto::has_ports;
-use super::table::Conntrack;
+use super::table::{Conntrack, Count};
 use super::tuple::Tuple;
 use crate::hash::Hasher;
 use crate::key::Be16;
@@ -55,7 +55,7 @@ pub(crate) fn settle<P: Platform>(
     let is_free = |tuple: &Tuple| {
         tuple.invert().is_some_and(|answer| {
             // The untranslated connection itself is not in the table yet.
-            table.find(section, &answer).is_none()
+            is_unused(table, section, &answer)
         })
     };
     if let Some((end, range)) = range {
@@ -92,7 +92,7 @@ pub(crate) fn follow<P: Platform>(
     let original = *conn.original();
     let back = if is_reply { *master.original() } else { master.reply() };
     let mut tuple = Tuple { src: back.dst, dst: back.src, dst_port: port, ..original };
-    let is_free = |tuple: &Tuple| tuple.invert().is_some_and(|answer| table.find(section, &answer).is_none());
+    let is_free = |tuple: &Tuple| tuple.invert().is_some_and(|answer| is_unused(table, section, &answer));
     if !is_free(&tuple) {
         choose_port(&mut tuple, End::Src, &Range::default(), 0, &is_free);
     }
@@ -100,6 +100,14 @@ pub(crate) fn follow<P: Platform>(
         return Err(Errno::ENOSPC);
     }
     finish(conn, &original, &tuple)
+}
+
+fn is_unused<P: Platform>(table: &Conntrack<P>, section: &P::Guard, tuple: &Tuple) -> bool {
+    let found = table.find(section, tuple).is_some();
+    if found {
+        table.count_one(Count::Found);
+    }
+    !found
 }
 
 /// Notes what a connection's packets become.

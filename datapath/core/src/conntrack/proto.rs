@@ -48,6 +48,25 @@ pub enum SctpState {
     HeartbeatSent = 8,
 }
 
+impl SctpState {
+    /// The state of a number.
+    pub fn from_number(number: u8) -> Option<SctpState> {
+        use SctpState::*;
+        const ALL: [SctpState; 9] = [
+            Unset,
+            Closed,
+            CookieWait,
+            CookieEchoed,
+            Established,
+            ShutdownSent,
+            ShutdownRecd,
+            ShutdownAckSent,
+            HeartbeatSent,
+        ];
+        ALL.get(usize::from(number)).copied()
+    }
+}
+
 /// An SCTP association.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sctp {
@@ -106,7 +125,7 @@ impl Proto {
         match (spec.original.proto, spec.tcp, spec.sctp) {
             (IP_TCP, state, None) => Some(Proto::Tcp(Tcp::create(state.unwrap_or(TcpState::Unset)))),
             (IP_SCTP, None, state) => {
-                Some(Proto::Sctp(Sctp { state: state.unwrap_or(SctpState::Unset), tags: [0; 2] }))
+                Some(Proto::Sctp(Sctp { state: state.unwrap_or(SctpState::Unset), tags: spec.sctp_tags }))
             }
             (IP_UDP, None, None) => Some(Proto::Udp { stream: now.saturating_add(STREAM) }),
             (_, None, None) => Some(Proto::Other),

@@ -24,6 +24,9 @@ pub const MAX_CONNECTIONS: u32 = 262_144;
 const FIRST_BITS: u32 = 8;
 /// Chains looked at for expired connections whenever one is added: more than one, so that they are found faster than added.
 const SWEPT_PER_ADD: usize = 4;
+/// In how many ticks all of a large table is swept, and what is swept in one at least.
+const TICKS: usize = 16;
+const SWEPT_PER_TICK: usize = 4096;
 /// Chains looked at for one to give up when the table is full.
 const SEARCHED_WHEN_FULL: usize = 64;
 
@@ -69,10 +72,18 @@ pub enum Count {
     Error,
     /// Connections that two packets began at once.
     ClashResolve,
+    /// Tuples that translation wanted and found taken.
+    Found,
+    /// Connections that were expected.
+    ExpectNew,
+    /// Expectations made.
+    ExpectCreate,
+    /// Expectations that are over.
+    ExpectDelete,
 }
 
 /// How many of those there are.
-pub const COUNTERS: usize = 7;
+pub const COUNTERS: usize = 11;
 
 struct Buckets<P: Platform> {
     bits: u32,
@@ -214,6 +225,11 @@ impl<P: Platform> Conntrack<P> {
         for conn in dead.iter().filter(|conn| conn.event_mask() & bits::DESTROY != 0) {
             observer.tell(conn, bits::DESTROY, portid);
         }
+    }
+
+    /// As [`Conntrack::tell`], at the request of `portid`.
+    pub fn report(&self, conn: &Shared<Conn<P>>, portid: u32) {
+        self.tell(&P::enter(), conn, portid);
     }
 
     /// Puts a connection into the table that no packet began.
@@ -380,7 +396,13 @@ impl<P: Platform> Conntrack<P> {
         None
     }
 
-    /// Takes out what has expired of the next `chains` chains; a platform calls this now and then.
+    /// Takes out what has expired, of a part of a large table; a platform calls this each second.
+    pub fn tick(&self) {
+        let chains = self.buckets.load(&P::enter()).map_or(0, |buckets| buckets.chains.len());
+        self.sweep((chains / TICKS).max(SWEPT_PER_TICK));
+    }
+
+    /// Takes out what has expired of the next `chains` chains.
     pub fn sweep(&self, chains: usize) {
         let section = P::enter();
         let mut writer = self.writer.lock();

@@ -56,6 +56,16 @@ pub enum TcpState {
     SynSent2 = 9,
 }
 
+impl TcpState {
+    /// The state of a number.
+    pub fn from_number(number: u8) -> Option<TcpState> {
+        use TcpState::*;
+        const ALL: [TcpState; 10] =
+            [Unset, SynSent, SynRecv, Established, FinWait, CloseWait, LastAck, TimeWait, Close, SynSent2];
+        ALL.get(usize::from(number)).copied()
+    }
+}
+
 /// What is looked at of a segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment {
