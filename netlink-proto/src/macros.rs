@@ -76,7 +76,7 @@ macro_rules! attributes {
             pub struct View<'a>(pub $crate::Index<'a, SLOTS>);
 
             // A getter is named after its attribute, whatever else has that name.
-            #[allow(clippy::should_implement_trait, clippy::len_without_is_empty)]
+            #[allow(clippy::should_implement_trait, clippy::len_without_is_empty, clippy::new_ret_no_self)]
             impl<'a> View<'a> {
                 /// Reads and validates a run of attributes in one pass.
                 ///

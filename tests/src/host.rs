@@ -90,7 +90,7 @@ impl Host {
     /// As [`Host::serve`].
     pub fn serve_in(prefix: &[String], name: &str) -> Result<Host> {
         let pfnl = pfnl()?;
-        let words = [prefix, &[pfnl.clone()]].concat();
+        let words = [prefix, std::slice::from_ref(&pfnl)].concat();
         let socket = format!("{SCRATCH}/{name}.sock");
         let log = format!("{SCRATCH}/{name}.log");
         let child = Command::new(&words[0])

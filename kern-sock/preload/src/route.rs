@@ -39,7 +39,8 @@ pub fn instead(fd: c_int, vectors: &[iovec]) -> Option<Vec<u8>> {
     if !table::is_route(fd) {
         return None;
     }
-    let length = crate::transmit::total(vectors).ok().filter(|&length| (HEADERS..=LONGEST).contains(&length))?;
+    let length =
+        crate::transmit::total(vectors).ok().filter(|&length| (HEADERS..=LONGEST).contains(&length))?;
     let mut bytes = vec![0; length];
     let local = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: length };
     // SAFETY: the local vector is the buffer; of the others the kernel reads what is there, and says EFAULT else.
@@ -56,7 +57,9 @@ fn rename_tunnels(bytes: &mut [u8]) -> bool {
     let mut at = 0_usize;
     while let Some(&[a, b, c, d, e, f]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let length = u32::from_ne_bytes([a, b, c, d]) as usize;
-        let Some(end) = at.checked_add(length).filter(|&end| length >= 16 && end <= bytes.len()) else { break };
+        let Some(end) = at.checked_add(length).filter(|&end| length >= 16 && end <= bytes.len()) else {
+            break;
+        };
         if u16::from_ne_bytes([e, f]) == RTM_NEWLINK
             && let Some(kind) = bytes.get(at..end).and_then(kind_of_tunnel)
             && let Some(first) = bytes.get_mut(at + kind)
