@@ -115,6 +115,21 @@ impl Host {
         Ok(host)
     }
 
+    /// Kills it and starts another on its path, with nothing in it.
+    ///
+    /// # Errors
+    /// As [`Host::serve`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let name = Path::new(&self.socket).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut fresh = Host::serve(&name)?;
+        std::mem::swap(&mut self.child, &mut fresh.child);
+        // Dropping it would take the path away from the one that has it now.
+        std::mem::forget(fresh);
+        Ok(())
+    }
+
     /// What it wrote so far.
     pub fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -150,6 +165,36 @@ impl Host {
     /// It cannot be started.
     pub fn dpctl(&self, args: &[&str]) -> Result<Outcome> {
         self.run(&[&["ovs-dpctl"], args].concat())
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many descriptors and threads it has.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn holds(&self) -> Result<(usize, usize)> {
+        let count = |what: &str| {
+            Ok::<_, std::io::Error>(fs::read_dir(format!("/proc/{}/{what}", self.id()))?.count())
+        };
+        Ok((count("fd")?, count("task")?))
+    }
+
+    /// The processor time it has used.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn used(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name, in parentheses, may hold anything.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks: Vec<u64> =
+            fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+        // USER_HZ is 100 on every architecture that matters.
+        Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
     }
 
     /// Sends the host a signal.

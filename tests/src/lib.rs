@@ -5,6 +5,7 @@
 //! - [`net`]: inside of them, the switch's side and the peers with their veth pairs;
 //! - [`client`]: one run of a program, with a time limit, and what it printed; every asserted run is counted;
 //! - [`host`]: a `pfnl serve` and clients under `pfnl run`;
+//! - [`vswitch`]: ovs-vswitchd with its database over such a host;
 //! - [`transcript`]: what a real Linux kernel answered, as text;
 //! - [`runner`]: names the tests, runs them one after the other, counts.
 //!
@@ -16,3 +17,4 @@ pub mod net;
 pub mod runner;
 pub mod sandbox;
 pub mod transcript;
+pub mod vswitch;

@@ -9,6 +9,11 @@ use std::time::Instant;
 /// A test: what it shows, and the code.
 pub type Test = (&'static str, fn() -> Result<()>);
 
+/// Whether a test runs only when it is asked for by (a part of) its name.
+fn is_long(name: &str) -> bool {
+    name.starts_with("long: ")
+}
+
 /// Why a test did not run: an error that is no failure.
 #[derive(Debug)]
 pub struct Skip(pub String);
@@ -45,7 +50,7 @@ impl<T> OrSkip<T> for Result<T> {
 }
 
 /// The whole of a test program: outside, builds and enters the sandbox; inside, runs the tests.
-/// Arguments: names (or parts of names) of tests; `--list`.
+/// Arguments: names (or parts of names) of tests; `--list`. Tests called `long: …` run only by name.
 #[must_use]
 pub fn main(tests: &[Test]) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -76,8 +81,8 @@ fn outside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
 fn inside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
     sandbox::prepare()?;
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let wanted =
-        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+    let named = |name: &str| filters.iter().any(|filter| name.contains(filter.as_str()));
+    let wanted = |name: &str| named(name) || filters.is_empty() && !is_long(name);
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
     for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
         let began = Instant::now();

@@ -13,6 +13,8 @@ use std::ptr;
 pub const FLAG_PKTINFO: u32 = 1;
 /// The socket gives SCM_CREDENTIALS with what is received.
 pub const FLAG_PASSCRED: u32 = 2;
+/// In the page's flags: a reader that does not wait has been told that the host is gone.
+pub const FLAG_TOLD: u32 = 16;
 /// What SO_BUF_LOCK tells, by two bits from here on: that SO_SNDBUF (1) and SO_RCVBUF (2) were chosen.
 const BUF_LOCK_SHIFT: u32 = 2;
 /// `SO_BUF_LOCK` of asm-generic/socket.h; libc has none.

@@ -2,7 +2,7 @@
 
 use crate::Errno;
 use crate::call::{call, with_head};
-use crate::options::{FLAG_PASSCRED, FLAG_PKTINFO};
+use crate::options::{FLAG_PASSCRED, FLAG_PKTINFO, FLAG_TOLD};
 use crate::table::Pin;
 use crate::transmit::{total, vectors};
 use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sockaddr_nl, socklen_t};
@@ -78,7 +78,7 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
                 read_on(fd, socket);
                 continue;
             }
-            Err(libc::ECONNRESET) | Ok(0) => return Err(libc::ECONNREFUSED),
+            Err(libc::ECONNRESET) | Ok(0) => return Err(gone(fd, socket, flags)),
             Err(errno) => return Err(errno),
             Ok(length) => length,
         };
@@ -95,6 +95,19 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
             let _ = unsafe { take(fd, &mut vectors, libc::MSG_DONTWAIT) };
         }
     }
+}
+
+/// What a reader is told when the host is gone. One that does not wait is told once, as of any error of a socket: it
+/// reads until there is nothing more, and would never end (ovs-vswitchd). Who sends is told every time.
+fn gone(fd: c_int, socket: &Pin, flags: c_int) -> Errno {
+    // SAFETY: no memory is passed.
+    let waits =
+        flags & libc::MSG_DONTWAIT == 0 && unsafe { libc::fcntl(fd, libc::F_GETFL) } & libc::O_NONBLOCK == 0;
+    if !waits && socket.flags() & FLAG_TOLD != 0 {
+        return libc::EAGAIN;
+    }
+    socket.set_flag(FLAG_TOLD, !waits);
+    libc::ECONNREFUSED
 }
 
 /// recvmsg(2) on the connection.

@@ -7,14 +7,24 @@ use std::process::ExitCode;
 
 mod dpctl;
 mod families;
+mod ports;
 mod process;
 mod traffic;
 mod trouble;
 mod tunnel;
+mod vswitchd;
 
 fn main() -> ExitCode {
-    let tests: Vec<Test> =
-        [families::TESTS, process::TESTS, dpctl::TESTS, traffic::TESTS, trouble::TESTS, tunnel::TESTS]
-            .concat();
+    let tests: Vec<Test> = [
+        families::TESTS,
+        process::TESTS,
+        dpctl::TESTS,
+        traffic::TESTS,
+        trouble::TESTS,
+        ports::TESTS,
+        tunnel::TESTS,
+        vswitchd::TESTS,
+    ]
+    .concat();
     runner::main(&tests)
 }

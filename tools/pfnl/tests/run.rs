@@ -61,6 +61,9 @@ fn blocked() {
     ready();
     assert_eq!(socket.recv(100, 0), Err(libc::ECONNREFUSED));
     assert_eq!(socket.recv(100, 0), Err(libc::ECONNREFUSED));
+    assert_eq!(socket.recv(100, libc::MSG_DONTWAIT), Err(libc::ECONNREFUSED));
+    // Who reads until there is nothing more comes to an end.
+    assert_eq!(socket.recv(100, libc::MSG_DONTWAIT), Err(libc::EAGAIN));
     assert_eq!(socket.send(&get_nlctrl(1), 0), Err(libc::ECONNREFUSED));
     assert_eq!(socket.set(libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1), Err(libc::ECONNREFUSED));
     assert_eq!(Socket::of(libc::SOCK_RAW, libc::NETLINK_GENERIC).unwrap_err(), libc::ECONNREFUSED);

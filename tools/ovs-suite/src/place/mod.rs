@@ -60,8 +60,8 @@ pub fn share(tests: Vec<Test>, machine: Machine) -> Result<Shares> {
 
 /// Runs the tests where they are to run: `jobs` sandboxes at once, a failed test up to `retries` times more.
 pub fn run(tree: &Tree, folder: &Path, shares: &Shares, jobs: usize, retries: usize) -> Result<Outcomes> {
-    pfnl_tests::host::build()?;
     let folder = folder.canonicalize()?;
+    let pfnl = programs(&folder)?;
     let mut outcomes = Outcomes::new();
     for (place, limit) in [(Place::Here, Duration::from_secs(300)), (Place::Guest, Duration::from_secs(1200))]
     {
@@ -73,14 +73,20 @@ pub fn run(tree: &Tree, folder: &Path, shares: &Shares, jobs: usize, retries: us
                 break;
             }
             let at = format!("{}-{round}", if place == Place::Here { "here" } else { "guest" });
-            let got =
-                together(tree, &folder.join(&at), &wanted, if round == 0 { jobs } else { 1 }, |work| {
+            let got = together(
+                tree,
+                &pfnl,
+                &folder.join(&at),
+                &wanted,
+                if round == 0 { jobs } else { 1 },
+                |work| {
                     let output = match place {
                         Place::Guest => guest::start(&folder, &work)?,
                         _ => here::start(&work)?,
                     };
                     Ok(Running { output, limit })
-                })?;
+                },
+            )?;
             for (number, verdict) in got {
                 let log = format!("{at}/*/tests/system-kmod-testsuite.dir/{number:03}");
                 let known =
@@ -97,6 +103,20 @@ pub fn run(tree: &Tree, folder: &Path, shares: &Shares, jobs: usize, retries: us
         }
     }
     Ok(outcomes)
+}
+
+/// Builds pfnl and copies it into the folder: a build meanwhile shall not change what is tested.
+fn programs(folder: &Path) -> Result<PathBuf> {
+    pfnl_tests::host::build()?;
+    let built = pfnl_tests::host::built()?;
+    let to = folder.join("pfnl");
+    fs::create_dir_all(&to)?;
+    for name in ["pfnl", "libpfnl_preload.so"] {
+        // Not over one that may be running.
+        let _ = fs::remove_file(to.join(name));
+        fs::copy(built.join(name), to.join(name)).with_context(|| name.to_owned())?;
+    }
+    Ok(to)
 }
 
 /// What a place is told.
@@ -127,6 +147,7 @@ pub type Output = Box<dyn Session>;
 /// Runs tests in several places at once.
 fn together(
     tree: &Tree,
+    programs: &Path,
     folder: &Path,
     wanted: &[usize],
     jobs: usize,
@@ -141,7 +162,9 @@ fn together(
         let threads: Vec<_> = hands
             .enumerate()
             .map(|(job, hand)| {
-                scope.spawn(move || one_after_another(tree, &folder.join(job.to_string()), hand, start))
+                scope.spawn(move || {
+                    one_after_another(tree, programs, &folder.join(job.to_string()), hand, start)
+                })
             })
             .collect();
         threads
@@ -159,6 +182,7 @@ fn together(
 /// Runs tests in one place; where one does not end, the rest in another.
 fn one_after_another(
     tree: &Tree,
+    programs: &Path,
     folder: &Path,
     mut wanted: Vec<usize>,
     start: &(impl Fn(Work) -> Result<Running> + Sync),
@@ -168,7 +192,7 @@ fn one_after_another(
         if wanted.is_empty() {
             break;
         }
-        let work = work(tree, &folder.join(attempt.to_string()), &wanted)?;
+        let work = work(tree, programs, &folder.join(attempt.to_string()), &wanted)?;
         let log = work.folder.join("output.log");
         let mut running = start(work)?;
         let text = follow(&mut running, &log, &mut verdicts)?;
@@ -191,13 +215,13 @@ fn one_after_another(
     Ok(verdicts)
 }
 
-fn work(tree: &Tree, folder: &Path, tests: &[usize]) -> Result<Work> {
+fn work(tree: &Tree, pfnl: &Path, folder: &Path, tests: &[usize]) -> Result<Work> {
     fs::create_dir_all(folder)?;
     let text = |path: &Path| path.display().to_string();
     let programs: Vec<String> = tree.programs.iter().map(|path| text(path)).collect();
     let tests: Vec<String> = tests.iter().map(usize::to_string).collect();
     let env = vec![
-        ("PFNL", text(&pfnl_tests::host::built()?.canonicalize()?)),
+        ("PFNL", text(pfnl)),
         ("SOURCE", text(tree.source())),
         ("PROGRAMS", programs.join(":")),
         ("PYTHON", text(&tree.python)),
