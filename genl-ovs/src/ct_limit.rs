@@ -30,6 +30,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             op(ct_limit_cmd::GET, 0, get, None),
         ],
         groups: &["ovs_ct_limit"],
+        admin_groups: &[],
     };
 }
 

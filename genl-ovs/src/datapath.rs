@@ -35,6 +35,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             op(cmd::SET, GENL_UNS_ADMIN_PERM, set, None),
         ],
         groups: &["ovs_datapath"],
+        admin_groups: &[],
     };
 }
 

@@ -31,6 +31,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             op(cmd::SET, GENL_UNS_ADMIN_PERM, set, None),
         ],
         groups: &["ovs_flow"],
+        admin_groups: &[],
     };
 }
 

@@ -38,6 +38,7 @@ mod meter;
 mod options;
 mod ovs;
 mod packet;
+mod psample;
 mod upper;
 mod vport;
 

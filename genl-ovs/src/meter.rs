@@ -25,6 +25,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             op(meter_cmd::DEL, GENL_UNS_ADMIN_PERM, del, None),
         ],
         groups: &["ovs_meter"],
+        admin_groups: &[],
     };
 }
 

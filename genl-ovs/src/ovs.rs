@@ -60,6 +60,8 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             links: Shared::try_new(Links::try_new(bus)?)?,
             vport_family: P::Mutex::try_new(c"pfnl vport family", None)?,
         })?;
+        let psample = domain.register(Self::PSAMPLE, ovs.clone())?;
+        ovs.links.set_psample_family(psample);
         domain.register(Self::DATAPATH, ovs.clone())?;
         let vport = domain.register(Self::VPORT, ovs.clone())?;
         *ovs.vport_family.lock() = Some(vport);

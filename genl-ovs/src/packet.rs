@@ -20,6 +20,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         table: Some(&packet::TABLE),
         ops: &[op(packet_cmd::EXECUTE, GENL_UNS_ADMIN_PERM, execute, None)],
         groups: &[],
+        admin_groups: &[],
     };
 }
 

@@ -4,7 +4,7 @@ use crate::key;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use pfnl_datapath::upcall::{Kind, Request};
+use pfnl_datapath::upcall::{Kind, Request, Sample};
 use pfnl_datapath::{Datapath, FlowKey, Packet, Upcall};
 use pfnl_platform::{Errno, Mutex, Platform, RcuBox, RcuCell, Result, Shared, try_to_vec};
 use pfnl_proto::ovs::{
@@ -17,15 +17,28 @@ use pfnl_sock::{Bus, FamilyInfo};
 pub(crate) struct Links<P: Platform> {
     bus: Box<dyn Bus>,
     packet: P::Mutex<Option<FamilyInfo>>,
+    psample: P::Mutex<Option<FamilyInfo>>,
 }
 
 impl<P: Platform> Links<P> {
     pub(crate) fn try_new(bus: Box<dyn Bus>) -> Result<Links<P>> {
-        Ok(Links { bus, packet: P::Mutex::try_new(c"pfnl packet family", None)? })
+        Ok(Links {
+            bus,
+            packet: P::Mutex::try_new(c"pfnl packet family", None)?,
+            psample: P::Mutex::try_new(c"pfnl psample family", None)?,
+        })
     }
 
     pub(crate) fn set_packet_family(&self, family: FamilyInfo) {
         *self.packet.lock() = Some(family);
+    }
+
+    pub(crate) fn set_psample_family(&self, family: FamilyInfo) {
+        *self.psample.lock() = Some(family);
+    }
+
+    pub(crate) fn psample_family(&self) -> Option<FamilyInfo> {
+        *self.psample.lock()
     }
 
     pub(crate) fn bus(&self) -> &dyn Bus {
@@ -51,6 +64,10 @@ impl<P: Platform> Upper<P> {
     /// The datapath's number.
     pub fn ifindex(&self) -> u32 {
         self.ifindex
+    }
+
+    pub(crate) fn links(&self) -> &Links<P> {
+        &self.links
     }
 
     pub(crate) fn features(&self) -> u32 {
@@ -147,5 +164,9 @@ impl<P: Platform, Pk: Packet> Upcall<P, Pk> for Upper<P> {
             }
         })?;
         self.links.bus.unicast(portid, bytes)
+    }
+
+    fn sample(&self, _section: &P::Guard, sample: &Sample<'_>, packet: &Pk) {
+        crate::psample::send(self, sample, packet);
     }
 }

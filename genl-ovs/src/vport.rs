@@ -30,6 +30,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
             op(cmd::SET, GENL_UNS_ADMIN_PERM, set, None),
         ],
         groups: &["ovs_vport"],
+        admin_groups: &[],
     };
 }
 

@@ -51,6 +51,7 @@ pub mod msg;
 pub mod netfilter;
 pub mod nlctrl;
 pub mod ovs;
+pub mod psample;
 
 pub use attr::{Attr, Attrs, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_TYPE_MASK, U32s};
 pub use error::Error;

@@ -168,6 +168,11 @@ impl Table {
         }
     }
 
+    /// Whether a receiver insists on anything: a table of what is only sent has no policy.
+    pub fn has_policy(&self) -> bool {
+        self.rows.iter().any(|row| row.policy != Policy::None)
+    }
+
     /// The greatest number in the table (`maxattr`).
     pub fn max(&self) -> u16 {
         self.rows.last().map_or(0, |row| row.number)

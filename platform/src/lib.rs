@@ -47,6 +47,11 @@ pub trait Platform: Send + Sync + Sized + 'static {
     /// The system's monotonic time in nanoseconds (`CLOCK_MONOTONIC`, what other programs read); never 0.
     fn now() -> u64;
 
+    /// The time of day in nanoseconds since 1970; 0 where nobody tells.
+    fn time_of_day() -> u64 {
+        0
+    }
+
     /// The number of the processor (or forwarding thread) this runs on, below [`Platform::cpus`].
     fn cpu() -> usize;
 

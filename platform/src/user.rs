@@ -34,6 +34,12 @@ impl Platform for User {
         u64::try_from(nanoseconds).unwrap_or(u64::MAX)
     }
 
+    fn time_of_day() -> u64 {
+        let now = clock_gettime(ClockId::Realtime);
+        let nanoseconds = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+        u64::try_from(nanoseconds).unwrap_or(0)
+    }
+
     fn cpu() -> usize {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static CPU: Cell<usize> = const { Cell::new(usize::MAX) });

@@ -22,6 +22,30 @@ pub trait Upcall<P: Platform, Pk: Packet>: Send + Sync + Sized + 'static {
         key: &FlowKey,
         packet: &Pk,
     ) -> Result<()>;
+
+    /// Takes a sample of a packet, which is as it is under way: a large one whole, checksums perhaps not there yet. Where
+    /// nobody listens it is nothing.
+    ///
+    /// Called as [`Upcall::upcall`] is.
+    fn sample(&self, section: &P::Guard, sample: &Sample<'_>, packet: &Pk) {
+        let _ = (section, sample, packet);
+    }
+}
+
+/// What goes with a sample.
+pub struct Sample<'a> {
+    /// The group it is for, and the action's cookie.
+    pub psample: &'a crate::action::Psample,
+    /// How many of 2^32-1 packets are sampled.
+    pub rate: u32,
+    /// The interface that the packet came in by.
+    pub ifindex: u32,
+    /// Its Ethernet type, behind the outermost tag.
+    pub protocol: u16,
+    /// Whether it has a tag. As Linux keeps the outermost one beside the packet, a sample is without.
+    pub is_tagged: bool,
+    /// How many bytes to show, at most.
+    pub keep: usize,
 }
 
 /// Why a packet goes up.

@@ -10,22 +10,21 @@
 //! IPv4 address is set only where an IPv4 header is. Numbers and layouts are those of enum ovs_action_attr
 //! (linux/openvswitch.h); which list Linux 6.12 accepts, and what a dump shows then, stands in `golden.txt`,
 //! as recorded. Like Linux, this says no more than EINVAL about a list that is wrong; about one that is right
-//! but can't be executed here it says why ([`refuse`]).
+//! but can't be executed here it says why.
 
 mod ct;
 mod dump;
 mod list;
 mod nsh;
-mod refuse;
 mod set;
 #[cfg(test)]
 mod tests;
 
 use pfnl_datapath::FlowKey;
-use pfnl_datapath::action::{Action, Actions, HashAlg, Userspace};
+use pfnl_datapath::action::{Action, Actions, HashAlg, Psample, Userspace};
 use pfnl_datapath::key::{Be16, Be32, MAC_ETHERNET, MAC_NONE};
 use pfnl_platform::{try_box, try_to_vec};
-use pfnl_proto::ovs::{HashAction, PushEth, PushMpls, PushVlan, action, userspace};
+use pfnl_proto::ovs::{HashAction, PushEth, PushMpls, PushVlan, action, psample, userspace};
 use pfnl_proto::{Attr, Attrs, Errno, Error, Fixed, Level};
 
 /// A port number that no port can have, and all above (`DP_MAX_PORTS`).
@@ -138,7 +137,7 @@ impl Flow {
             action::CT_CLEAR => Action::CtClear,
             action::PUSH_NSH => nsh::push(shape, attr)?,
             action::POP_NSH => nsh::pop(shape, self.nsh_np)?,
-            action::PSAMPLE => return Err(refuse::action(attr)),
+            action::PSAMPLE => psample(attr)?,
             _ => return header(shape, attr),
         };
         Ok(action)
@@ -155,6 +154,15 @@ fn userspace(attr: &Attr<'_>) -> Result<Action, Error> {
         egress_tun_port: to.egress_tun_port(),
         actions: to.actions(),
     })?))
+}
+
+/// PSAMPLE: { GROUP 7, COOKIE 0102 }; unlike the others, strictly read.
+fn psample(attr: &Attr<'_>) -> Result<Action, Error> {
+    ensure(attr.is_nested())?;
+    let sample = psample::View::parse(attr.attrs(), Level::Strict).map_err(mute)?;
+    let group = sample.group().ok_or(INVALID)?;
+    let cookie = try_to_vec(sample.cookie().unwrap_or_default())?;
+    Ok(Action::Psample(try_box(Psample { group, cookie })?))
 }
 
 /// Headers that come and go, and what is known of the packet then.

@@ -4,11 +4,11 @@ mod odd;
 
 use super::*;
 use pfnl_datapath::action::{MAX_DEPTH, Masked, Set};
-use pfnl_proto::Writer;
 use pfnl_proto::ovs::{
-    CtAction, KeyIpv4, KeyIpv6, KeyPorts, NshBase, check_pkt_len, ct, dec_ttl, key, nat, nsh_key, sample,
-    userspace,
+    CtAction, KeyIpv4, KeyIpv6, KeyPorts, NshBase, check_pkt_len, ct, dec_ttl, key, nat, nsh_key, psample,
+    sample, userspace,
 };
+use pfnl_proto::{NLA_F_NESTED, Writer};
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
@@ -498,4 +498,33 @@ fn service_headers() {
     assert_eq!(then(1, &|put| _ = put.push_vlan(&vlan)), Err(Errno::EINVAL));
     assert_eq!(then(1, &|put| _ = put.push_eth(&PushEth::default())), Ok(()));
     assert_eq!((then(0, &|_| ()), then(6, &|_| ())), (Err(Errno::EINVAL), Err(Errno::EINVAL)));
+}
+
+#[test]
+fn samples_are_read_strictly() {
+    let any = flow(0x9000, 0);
+    let sample = |mark: u16, fill: &dyn Fn(&mut psample::Put<'_, '_>)| {
+        let bytes = write(|w| _ = w.nest(action::PSAMPLE | mark, |w| fill(&mut psample::Put(w))));
+        run(&any, &bytes).map_err(|error| error.errno)
+    };
+    let (list, opaque) = sample(NLA_F_NESTED, &|put| _ = put.group(7).cookie(b"abc")).unwrap();
+    assert_eq!(list, "[Psample(Psample { group: 7, cookie: [97, 98, 99] })]");
+    assert_eq!(
+        opaque,
+        write(|w| _ = action::Put(w).psample(|w| _ = psample::Put(w).group(7).cookie(b"abc")))
+    );
+    // The last of two counts.
+    let (list, _) = sample(NLA_F_NESTED, &|put| _ = put.group(7).group(8)).unwrap();
+    assert_eq!(list, "[Psample(Psample { group: 8, cookie: [] })]");
+    let wrong: [&dyn Fn(&mut psample::Put<'_, '_>); 4] = [
+        &|put| _ = put.cookie(b"abc"),
+        &|put| _ = put.group(7).cookie(&[0; 17]),
+        &|put| _ = put.group(7).0.bytes(3, &[]),
+        &|put| _ = put.0.bytes(psample::GROUP, &[0; 5]),
+    ];
+    for (n, fill) in wrong.into_iter().enumerate() {
+        let errno = sample(NLA_F_NESTED, fill).unwrap_err();
+        assert!(matches!(errno, Errno::EINVAL | Errno::ERANGE), "{n}: {errno:?}");
+    }
+    assert_eq!(sample(0, &|put| _ = put.group(7)), Err(Errno::EINVAL));
 }

@@ -42,6 +42,7 @@ impl<P: Platform> Ctrl<P> {
             },
         ],
         groups: &[nlctrl::GROUP_NOTIFY],
+        admin_groups: &[],
     };
 }
 

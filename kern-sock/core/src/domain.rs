@@ -97,6 +97,11 @@ pub trait Family: Send + Sync {
     fn groups(&self) -> usize;
     /// The name of one of them.
     fn group(&self, index: usize) -> &str;
+    /// Whether only who has CAP_NET_ADMIN may join it.
+    fn is_admin_group(&self, index: usize) -> bool {
+        let _ = index;
+        false
+    }
     /// What is known of each command, in the order in which nlctrl lists them.
     fn op(&self, index: usize) -> Option<OpInfo>;
     /// Handles a request.
@@ -179,6 +184,10 @@ impl<F: Send + Sync> Family for Typed<F> {
 
     fn group(&self, index: usize) -> &str {
         self.def.groups.get(index).copied().unwrap_or_default()
+    }
+
+    fn is_admin_group(&self, index: usize) -> bool {
+        self.def.admin_groups.contains(&self.group(index))
     }
 
     fn op(&self, index: usize) -> Option<OpInfo> {
@@ -303,6 +312,15 @@ impl<P: Platform> Domain<P> {
     /// Whether somebody may join groups.
     pub(crate) fn may_join(&self, caller: &Credentials) -> bool {
         caller.net_admin || self.protocol.as_ref().is_none_or(|protocol| protocol.groups_are_public())
+    }
+
+    /// Whether somebody may join a group of a family.
+    pub(crate) fn may_join_group(&self, group: u32, caller: &Credentials) -> bool {
+        let is_kept = |registered: &Shared<Registered>| {
+            let at = group.checked_sub(registered.info.first_group).and_then(|at| usize::try_from(at).ok());
+            at.is_some_and(|at| at < registered.family.groups() && registered.family.is_admin_group(at))
+        };
+        caller.net_admin || !self.tables.lock().families.iter().any(is_kept)
     }
 
     fn build(hook: Option<Box<dyn Hook>>, protocol: Option<Box<dyn Protocol>>) -> Result<Shared<Domain<P>>> {

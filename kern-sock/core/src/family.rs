@@ -24,13 +24,16 @@ pub struct FamilyDef<F: 'static> {
     pub ops: &'static [Op<F>],
     /// Names of its multicast groups; a handler names a group by its index here.
     pub groups: &'static [&'static str],
+    /// Those of its groups, by name, that only who has CAP_NET_ADMIN may join.
+    pub admin_groups: &'static [&'static str],
 }
 
 impl<F> FamilyDef<F> {
     /// What a domain must know of a command.
     pub fn op(&self, index: usize) -> Option<OpInfo> {
         let &Op { cmd, mut flags, level, table, run, dump, dump_validated } = self.ops.get(index)?;
-        let table = table.or(self.table);
+        // A table of what is only sent is no policy.
+        let table = table.or(self.table).filter(|table| table.has_policy());
         for (there, flag) in [
             (run.is_some(), genl::GENL_CMD_CAP_DO),
             (dump.is_some(), genl::GENL_CMD_CAP_DUMP),

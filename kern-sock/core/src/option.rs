@@ -96,7 +96,9 @@ impl<P: Platform> Socket<P> {
                 if value == 0 || value > self.0.domain.max_group() {
                     return Err(Errno::EINVAL);
                 }
-                if !self.0.domain.may_join(caller) {
+                let is_join = name == nl::ADD_MEMBERSHIP;
+                let domain = &self.0.domain;
+                if !domain.may_join(caller) || is_join && !domain.may_join_group(value, caller) {
                     return Err(Errno::EPERM);
                 }
                 self.set_member(value, name == nl::ADD_MEMBERSHIP)

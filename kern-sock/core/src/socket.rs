@@ -85,6 +85,11 @@ impl<P: Platform> Socket<P> {
         if addr.groups != 0 && !self.0.domain.may_join(caller) {
             return Err(Errno::EPERM);
         }
+        let kept =
+            |group| addr.groups & group_bit(group) != 0 && !self.0.domain.may_join_group(group, caller);
+        if !caller.net_admin && (1..=32).any(kept) {
+            return Err(Errno::EPERM);
+        }
         {
             let _changing = self.0.changing.lock();
             match self.0.portid() {

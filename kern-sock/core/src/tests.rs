@@ -99,6 +99,7 @@ const SAMPLE: FamilyDef<Sample> = FamilyDef {
         },
     ],
     groups: &["first", "second"],
+    admin_groups: &[],
 };
 
 fn echo(_: &Shared<Sample>, context: &mut Context<'_>) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Families whose messages can be decoded by name.
 
-use pfnl_proto::{Fixed, Layout, Table, nlctrl, ovs};
+use pfnl_proto::{Fixed, Layout, Table, nlctrl, ovs, psample};
 
 /// What a decoder knows of a family.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,17 @@ pub(crate) const KNOWN: &[Family] = &[
             (ovs::ct_limit_cmd::SET, "SET"),
             (ovs::ct_limit_cmd::DEL, "DEL"),
             (ovs::ct_limit_cmd::GET, "GET"),
+        ],
+    },
+    Family {
+        name: psample::NAME,
+        header: None,
+        table: &psample::psample::TABLE,
+        commands: &[
+            (psample::cmd::SAMPLE, "SAMPLE"),
+            (psample::cmd::GET_GROUP, "GET_GROUP"),
+            (psample::cmd::NEW_GROUP, "NEW_GROUP"),
+            (psample::cmd::DEL_GROUP, "DEL_GROUP"),
         ],
     },
 ];

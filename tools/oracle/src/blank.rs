@@ -5,7 +5,7 @@ use crate::generate::WORLD;
 use pfnl_proto::msg::{Message, Messages, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR};
 use pfnl_proto::nlctrl::ctrl;
 use pfnl_proto::ovs::{datapath, flow, packet, vport};
-use pfnl_proto::{Attr, Attrs, genl};
+use pfnl_proto::{Attr, Attrs, genl, psample};
 use std::ops::Range;
 
 /// Where attributes start in a message of a family with OVS's user header.
@@ -43,7 +43,9 @@ fn is_ours(message: &Message<'_>, families: &Families) -> bool {
 
 fn blanked(message: &Message<'_>, families: &Families) -> Vec<u8> {
     let mut bytes = message.bytes.to_vec();
-    if matches!(message.header.kind, NLMSG_DONE | NLMSG_ERROR) || bytes.len() < ATTRS {
+    let attrs =
+        if families.name(message.header.kind) == Some(psample::NAME) { genl::USER_HEADER } else { ATTRS };
+    if matches!(message.header.kind, NLMSG_DONE | NLMSG_ERROR) || bytes.len() < attrs {
         return bytes;
     }
     let name = families.name(message.header.kind).unwrap_or_default();
@@ -51,7 +53,7 @@ fn blanked(message: &Message<'_>, families: &Families) -> Vec<u8> {
     if name.starts_with("ovs_") {
         unknown_number(&bytes, genl::USER_HEADER..ATTRS, &mut places);
     }
-    for attr in Attrs::new(&message.bytes[ATTRS..], ATTRS as u32) {
+    for attr in Attrs::new(&message.bytes[attrs..], attrs as u32) {
         let payload = range(&attr);
         match (name, attr.number()) {
             // hit, missed, lost; not the number of flows.
@@ -66,6 +68,7 @@ fn blanked(message: &Message<'_>, families: &Families) -> Vec<u8> {
             ("ovs_vport", vport::STATS) | ("ovs_flow", flow::USED) | ("ovs_packet", packet::HASH) => {
                 places.push(payload)
             }
+            ("psample", psample::psample::TIMESTAMP) => places.push(payload),
             ("ovs_vport", vport::UPCALL_STATS) => places.extend(attr.attrs().map(|inner| range(&inner))),
             ("ovs_vport", vport::IFINDEX) => unknown_number(&bytes, payload, &mut places),
             // STATS and USED of a meter.

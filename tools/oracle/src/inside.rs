@@ -49,11 +49,16 @@ impl Inside {
     fn with_spare_groups(like: &Families, interfaces: &[(String, u32)], spare: usize) -> Result<Inside> {
         let domain = Domain::<User>::try_new()?;
         let first = like.id("ovs_datapath");
-        let before: Vec<_> =
-            like.0.iter().filter(|family| family.id < first && family.name != "nlctrl").collect();
+        let before: Vec<_> = like
+            .0
+            .iter()
+            .filter(|family| family.id < first && !matches!(&*family.name, "nlctrl" | "psample"))
+            .collect();
         for id in pfnl_proto::genl::GENL_START_ALLOC.. {
             let family = before.iter().find(|family| family.id == id);
-            if id == first {
+            // psample comes just before.
+            let is_psample = like.0.iter().any(|family| family.id == id && family.name == "psample");
+            if id == first || is_psample {
                 break;
             }
             let spare = if id == pfnl_proto::genl::GENL_START_ALLOC { spare } else { 0 };
@@ -149,6 +154,7 @@ fn filler(id: u16, groups: usize) -> &'static FamilyDef<()> {
         table: None,
         ops: &[],
         groups: Box::leak(groups.into_boxed_slice()),
+        admin_groups: &[],
     }))
 }
 

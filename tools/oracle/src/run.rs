@@ -69,8 +69,7 @@ pub fn interfaces(kernel: &mut dyn Kernel) -> Result<Vec<(String, u32)>> {
 /// # Errors
 /// The kernel is gone, or does not make the scenario's world.
 pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenario) -> Result<Vec<Answer>> {
-    let groups =
-        families.0.iter().filter(|family| family.name.starts_with("ovs_")).flat_map(|family| &family.groups);
+    let groups = families.0.iter().filter(|family| is_ours(&family.name)).flat_map(|family| &family.groups);
     let groups = groups.map(|(_, number)| *number).collect();
     let heard = scenario.cases.iter().any(|case| case.heard);
     let mut steps = vec![
@@ -109,6 +108,11 @@ pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenari
         answers.push(all);
     }
     Ok(answers)
+}
+
+/// Whether pfnl has a family.
+pub fn is_ours(family: &str) -> bool {
+    family.starts_with("ovs_") || family == pfnl_proto::psample::NAME
 }
 
 /// The socket that may get something through a case beside the one that sends it: upcalls go to [`EXTACK`].

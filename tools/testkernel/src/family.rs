@@ -211,6 +211,7 @@ impl Family {
             table: Some(self.table),
             ops: ops.leak(),
             groups: self.groups.into_iter().map(leak).collect::<Vec<_>>().leak(),
+            admin_groups: &[],
         }));
         Parts { def, closures: Closures(self.commands), decode }
     }

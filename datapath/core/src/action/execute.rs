@@ -12,14 +12,14 @@
 //! so flows that recirculate for ever end there. The numbers are Linux's.
 
 use super::frame::Frame;
-use super::{Action, Actions, HashAlg, ct, nsh, resize, set};
+use super::{Action, Actions, HashAlg, Psample, ct, nsh, resize, set};
 use crate::datapath::{CACHE_HIT, Datapath, HIT, MASK_HIT, MISSED};
 use crate::deliver::{self, Out};
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
 use crate::packet::Packet;
-use crate::port::Vport;
-use crate::upcall::{Kind, Upcall};
+use crate::port::{PORT_LOCAL, Vport};
+use crate::upcall::{Kind, Sample, Upcall};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Platform, Result, try_box};
@@ -197,10 +197,12 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 }
                 Action::Sample { probability, actions } => {
                     if self.dp.dice() <= *probability && *probability != 0 {
+                        let before = core::mem::replace(&mut frame.rate, *probability);
                         if is_last {
                             return self.inside(frame, key, Work::List(actions, opaque));
                         }
                         self.beside(&frame, key, Work::List(actions, opaque))?;
+                        frame.rate = before;
                     }
                 }
                 Action::Clone(actions) => {
@@ -229,6 +231,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     }
                 }
                 Action::CtClear => ct::clear(&mut frame, key),
+                Action::Psample(psample) => self.psample(&mut frame, key, psample)?,
                 Action::PushNsh(new) => nsh::push(&mut frame, key, new)?,
                 Action::PopNsh => nsh::pop(&mut frame, key)?,
                 Action::Drop(_) => return Ok(()),
@@ -245,6 +248,23 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         let mut tunnel = try_box((**frame.tunnel.as_ref()?).clone()).ok()?;
         vport.port().egress(&mut tunnel, deliver::flow_hash(key, &frame.packet)).ok()?;
         Some(tunnel)
+    }
+
+    #[inline(never)]
+    fn psample(&self, frame: &mut Frame<P, Pk>, key: &FlowKey, psample: &Psample) -> Result<()> {
+        let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+        let ports = &self.dp.ports;
+        let vport = ports.get(self.section, key.in_port).or_else(|| ports.get(self.section, PORT_LOCAL));
+        let sample = Sample {
+            psample,
+            rate: frame.rate,
+            ifindex: vport.map_or(0, |vport| vport.port().ifindex()),
+            protocol: frame.protocol.get(),
+            is_tagged: key.mac_proto == MAC_ETHERNET && resize::is_tagged(frame)?,
+            keep,
+        };
+        self.dp.upper().sample(self.section, &sample, &frame.packet);
+        Ok(())
     }
 
     /// A pass that takes the packet and the key over.

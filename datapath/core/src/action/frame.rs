@@ -27,6 +27,8 @@ pub(crate) struct Frame<P: Platform, Pk> {
     /// The key is not that of the headers any more. As on Linux, it is read anew when a packet is looked up or tracked again,
     /// and else shown as it was.
     stale: bool,
+    /// How many of 2^32-1 packets get where this one is: the probability of the SAMPLE around, all without one.
+    pub rate: u32,
     /// How much of it the next output or upcall shows.
     pub keep: usize,
     /// The longest fragment that it was put together from, without the link layer header; 0 = it was no fragments.
@@ -46,6 +48,7 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
             lost: false,
             protocol,
             stale: false,
+            rate: u32::MAX,
             keep: usize::MAX,
             mru: 0,
         })

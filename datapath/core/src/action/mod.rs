@@ -143,6 +143,8 @@ pub enum Action {
     PopNsh,
     /// Go on only if this meter lets the packet pass; a meter that is not there does.
     Meter(u32),
+    /// Send a sample to who listens to samples.
+    Psample(Box<Psample>),
     /// Track the connection: what is known of it is in the key afterwards.
     Ct(Box<Ct>),
     /// Forget that the packet was tracked.
@@ -151,6 +153,15 @@ pub enum Action {
     Drop(u32),
     /// What no packet survives, and Linux takes all the same: SET of a field that nothing sets.
     Fail,
+}
+
+/// A sample to take.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Psample {
+    /// The group it is for.
+    pub group: u32,
+    /// What goes with it.
+    pub cookie: Vec<u8>,
 }
 
 /// A service header to put in front.

@@ -56,6 +56,11 @@ pub(super) fn pop_vlan<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &
     Ok(())
 }
 
+/// Whether a frame has a whole tag.
+pub(super) fn is_tagged<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>) -> Result<bool> {
+    Ok(outermost(frame)?.is_some_and(|tag| tag.inside.is_some()))
+}
+
 /// A tag as it stands in a frame.
 struct Outermost {
     tpid: Be16,

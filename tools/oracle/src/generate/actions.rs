@@ -276,6 +276,100 @@ fn conntrack() -> Vec<Named> {
     ]
 }
 
+/// Actions in a row, each of which changes what the next one finds.
+pub fn chains() -> Vec<Named> {
+    let vlan = || push_vlan(0x8100, 0x1005);
+    let pop = || leaf(action::POP_VLAN, []);
+    let mpls = || push_mpls(action::PUSH_MPLS, 0x8847, 0);
+    let pop_eth = || leaf(action::POP_ETH, []);
+    let push_eth = || fixed(action::PUSH_ETH, PushEth { src: [2; 6], dst: [4; 6] });
+    let pop_nsh = || leaf(action::POP_NSH, []);
+    let part = |number, len: usize, byte: u8| set_masked(&leaf(number, vec![byte; len]), 0xff);
+    let eth = || set_masked(&leaf(key::ETHERNET, [9; 12]), 0xff);
+    let ip4 = || {
+        nest(
+            action::SET_MASKED,
+            &key::TABLE,
+            [leaf(
+                key::IPV4,
+                [[0, 0, 0, 0, 9, 9, 9, 9, 0, 8, 7, 0], [0, 0, 0, 0, 255, 255, 255, 255, 0, 255, 255, 0]]
+                    .concat(),
+            )],
+        )
+    };
+    let dec = || nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [output()])]);
+    let base = |flags, ttl, mdtype, np| pfnl_proto::ovs::NshBase {
+        flags,
+        ttl,
+        mdtype,
+        np,
+        path_hdr: [0, 0, 2, 254],
+    };
+    let nsh =
+        |flags, ttl, np| header([fixed(nsh_key::BASE, base(flags, ttl, 1, np)), leaf(nsh_key::MD1, [3; 16])]);
+    let md2 = |len: usize| header([leaf(nsh_key::MD2, vec![6; len]), fixed(nsh_key::BASE, base(0, 1, 2, 0))]);
+    let named = |name: &str, nodes: Vec<Node>| (name.to_owned(), nodes);
+    let mut all = vec![
+        named("pop-vlan-2", vec![pop(), pop()]),
+        named("pop-push-vlan", vec![pop(), vlan()]),
+        named("push-pop-pop-vlan", vec![vlan(), pop(), pop()]),
+        named("push-vlan-set-ip", vec![vlan(), ip4()]),
+        named("pop-vlan-set-ip", vec![pop(), ip4()]),
+        named("push-2-vlans-set-ip", vec![vlan(), vlan(), ip4()]),
+        named("pop-vlan-mpls", vec![pop(), mpls()]),
+        named("mpls-2-pop-2", vec![mpls(), mpls(), pop_mpls(0x8847), pop_mpls(0x800)]),
+        named("pop-mpls-ip-set-ip", vec![pop_mpls(0x800), ip4()]),
+        named("pop-mpls-mpls-set-mpls", vec![pop_mpls(0x8847), part(key::MPLS, 4, 5)]),
+        named("mpls-set-mpls-pop", vec![mpls(), part(key::MPLS, 4, 5), pop_mpls(0x800)]),
+        named("pop-eth-mpls-push-eth", vec![pop_eth(), mpls(), push_eth()]),
+        named("add-mpls-push-eth", vec![push_mpls(action::ADD_MPLS, 0x8847, 0), push_eth()]),
+        named("add-mpls-pop-teb", vec![push_mpls(action::ADD_MPLS, 0x8847, 0), pop_mpls(0x6558)]),
+        named(
+            "add-mpls-pop-teb-set-eth",
+            vec![push_mpls(action::ADD_MPLS, 0x8847, 0), pop_mpls(0x6558), eth()],
+        ),
+        named("pop-push-eth-set-eth", vec![pop_eth(), push_eth(), eth()]),
+        named("pop-push-eth-set-ip", vec![pop_eth(), push_eth(), ip4()]),
+        named("pop-push-eth-vlan", vec![pop_eth(), push_eth(), vlan()]),
+        named("nsh", vec![nsh(0, 63, 3)]),
+        named("nsh-large", vec![nsh(0xff, 0xff, 0xff)]),
+        named("nsh-2", vec![nsh(0, 63, 3), nsh(1, 5, 4)]),
+        named("nsh-push-eth", vec![nsh(0, 63, 3), push_eth()]),
+        named("nsh-push-eth-vlan", vec![nsh(0, 63, 3), push_eth(), vlan()]),
+        named("nsh-mpls", vec![nsh(0, 63, 3), mpls()]),
+        named("nsh-clone", vec![clone([nsh(0, 63, 3)])]),
+        named("nsh-dec-ttl", vec![nsh(0, 63, 3), dec()]),
+        named("pop-nsh", vec![pop_nsh()]),
+        named("pop-eth-pop-nsh", vec![pop_eth(), pop_nsh()]),
+        named("pop-eth-pop-nsh-2", vec![pop_eth(), pop_nsh(), pop_nsh()]),
+        named("pop-eth-pop-nsh-push-eth", vec![pop_eth(), pop_nsh(), push_eth()]),
+        named("pop-eth-pop-nsh-set-eth", vec![pop_eth(), pop_nsh(), eth()]),
+        named("pop-eth-pop-nsh-vlan", vec![pop_eth(), pop_nsh(), vlan()]),
+        named("pop-eth-pop-nsh-nsh", vec![pop_eth(), pop_nsh(), nsh(0, 9, 0)]),
+        named("dec-ttl", vec![dec()]),
+        named("dec-ttl-2", vec![dec(), dec()]),
+        named("vlan-dec-ttl", vec![vlan(), dec()]),
+        named("pop-vlan-dec-ttl", vec![pop(), dec()]),
+        named("mpls-dec-ttl", vec![mpls(), dec()]),
+        named("set-ip", vec![ip4()]),
+        named("clone-set-ip", vec![clone([ip4()])]),
+        named("set-ip-in-greater", vec![by_length(vec![ip4()], vec![output()])]),
+        named("trunc-clone", vec![fixed(action::TRUNC, TruncAction { max_len: 20 }), clone([output()])]),
+        named(
+            "trunc-2",
+            vec![
+                fixed(action::TRUNC, TruncAction { max_len: 20 }),
+                fixed(action::TRUNC, TruncAction { max_len: 30 }),
+            ],
+        ),
+    ];
+    all.extend([1, 3, 4, 5, 8, 247].map(|len| named(&format!("nsh-md2-{len}"), vec![md2(len)])));
+    for (what, number) in [("tcp", key::TCP), ("udp", key::UDP), ("sctp", key::SCTP)] {
+        all.push(named(&format!("set-{what}"), vec![part(number, 4, 3)]));
+    }
+    all
+}
+
 /// SET and SET_MASKED of every key attribute, from keys that have it.
 fn sets() -> Vec<Named> {
     let mut all = vec![

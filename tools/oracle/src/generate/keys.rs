@@ -70,6 +70,13 @@ fn nsh(md_type: u8) -> Node {
     nest(key::NSH, &nsh_key::TABLE, [fixed(nsh_key::BASE, base), metadata])
 }
 
+/// A service header that something follows.
+pub fn nsh_of(np: u8) -> Vec<Node> {
+    let base = NshBase { flags: 0, ttl: 63, mdtype: 1, np, path_hdr: [0, 0, 1, 255] };
+    let header = nest(key::NSH, &nsh_key::TABLE, [fixed(nsh_key::BASE, base), leaf(nsh_key::MD1, [7; 16])]);
+    on_ethernet(vec![ethertype(0x894f), header])
+}
+
 /// A tunnel key over IPv4, with more in it.
 pub fn tunnel4(more: impl IntoIterator<Item = Node>) -> Node {
     let mut nodes = vec![

@@ -13,6 +13,7 @@ mod message;
 mod meters;
 mod mutate;
 mod packets;
+mod psamples;
 mod random;
 mod vports;
 
@@ -93,6 +94,9 @@ pub fn all(families: &Families) -> Vec<Scenario> {
     scenarios.extend(flows::scenarios(&mut make));
     scenarios.extend(meters::scenarios(&mut make));
     scenarios.push(listening(&mut make));
+    scenarios.push(psamples::scenario(&mut make));
+    scenarios.extend(packets::more(&mut make));
+    scenarios.push(flows::more(&mut make));
     scenarios
 }
 
@@ -254,6 +258,7 @@ pub fn tables(family: &str) -> (Option<&'static pfnl_proto::Table>, usize) {
         "ovs_vport" => (Some(&vport::TABLE), 4),
         "ovs_flow" => (Some(&pfnl_proto::ovs::flow::TABLE), 4),
         "ovs_packet" => (Some(&pfnl_proto::ovs::packet::TABLE), 4),
+        "psample" => (Some(&pfnl_proto::psample::psample::TABLE), 0),
         "ovs_meter" => (Some(&meters::meter::TABLE), 4),
         "ovs_ct_limit" => (Some(&meters::ct_limit::TABLE), 4),
         _ => (None, 0),

@@ -4,7 +4,7 @@ use super::message::{Message, Node, fixed, leaf, nest, u32};
 use super::{Around, EXTACK, Make, O0, Scenario, actions, keys, portid};
 use pfnl_proto::ovs::{action, key, packet, packet_cmd, userspace};
 
-fn execute(bytes: &[u8], metadata: Vec<Node>, list: Vec<Node>) -> Message {
+pub(super) fn execute(bytes: &[u8], metadata: Vec<Node>, list: Vec<Node>) -> Message {
     Message::new("ovs_packet", &packet::TABLE, packet_cmd::EXECUTE, O0).with([
         leaf(packet::PACKET, bytes),
         nest(packet::KEY, &key::TABLE, metadata),
@@ -73,7 +73,7 @@ fn tcp() -> Vec<u8> {
 }
 
 /// Packets of every kind that is extracted differently.
-fn packets() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn packets() -> Vec<(&'static str, Vec<u8>)> {
     let arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[2; 6], &[10, 0, 0, 1], &[4; 6], &[10, 0, 0, 2]].concat();
     let sctp = [0x12, 0x34, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0];
     let solicit = [&[135, 0, 0xab, 0xcd, 0, 0, 0, 0][..], &[0xfe; 16], &[1, 1, 2, 2, 2, 2, 2, 2]].concat();
@@ -159,6 +159,154 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
         ("nsh2", frame(0x894f, &nsh2)),
         ("nsh-cut", frame(0x894f, &nsh[..6])),
     ]
+}
+
+/// The packet of a name.
+pub(super) fn named(name: &str) -> Vec<u8> {
+    all().into_iter().find(|(other, _)| *other == name).map(|(_, bytes)| bytes).unwrap_or_default()
+}
+
+/// [`packets`], and service headers of all kinds, and what ends too early.
+pub(super) fn all() -> Vec<(String, Vec<u8>)> {
+    let nsh = |first: u16, md: u8, np: u8, rest: &[u8]| {
+        frame(0x894f, &[&first.to_be_bytes()[..], &[md, np, 0, 0, 1, 255], rest].concat())
+    };
+    let v4 = ipv4(17, 0, &udp());
+    let mut all: Vec<_> = packets().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+    let mut add = |name: String, bytes: Vec<u8>| all.push((name, bytes));
+    for np in 0..=6 {
+        add(format!("nsh-np-{np}"), nsh(0x0fc6, 1, np, &[&[7; 16][..], &frame(0x800, &v4)].concat()));
+    }
+    for (first, md) in [
+        (0x4fc6, 1),
+        (0x3fc6, 1),
+        (0x0006, 1),
+        (0x0fc5, 1),
+        (0x0fc7, 1),
+        (0x0fc0, 1),
+        (0x0fc6, 0),
+        (0x0fc6, 3),
+    ] {
+        add(format!("nsh-{first:#x}-{md}"), nsh(first, md, 1, &[&[7; 16][..], &v4].concat()));
+    }
+    for words in [0, 1, 2, 3, 10, 40, 63] {
+        add(format!("nsh-md2-{words}"), nsh(0x0fc0 | words, 2, 1, &[&[9; 60][..], &v4].concat()));
+    }
+    for len in [0, 4, 7, 8, 12, 23, 24] {
+        add(format!("nsh-len-{len}"), nsh(0x0fc6, 1, 3, &[7; 16])[..14 + len].to_vec());
+    }
+    let tagged = |inside: &[u8]| frame(0x8100, &[&[0, 5][..], inside].concat());
+    add("vlan-nsh".into(), tagged(&nsh(0x0fc6, 1, 1, &[&[7; 16][..], &v4].concat())[12..]));
+    add("vlan-arp".into(), tagged(&[0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]));
+    add("vlan-mpls".into(), tagged(&[&[0x88, 0x47, 0, 1, 1, 64][..], &v4].concat()));
+    add("vlan-v6".into(), tagged(&[&[0x86, 0xdd][..], &ipv6(17, &udp())].concat()));
+    add(
+        "ttl-1".into(),
+        frame(0x800, &{
+            let mut packet = ipv4(17, 0, &udp());
+            (packet[8], packet[10], packet[11]) = (1, 0, 0);
+            packet
+        }),
+    );
+    for (name, proto) in [("udp", 17), ("tcp", 6), ("sctp", 132), ("icmp", 1)] {
+        for len in [0, 1, 3, 4, 7, 8, 11, 12, 19] {
+            add(format!("{name}4-cut-{len}"), frame(0x800, &ipv4(proto, 0, &[5; 19][..len])));
+        }
+    }
+    // A header that says it is shorter than it is, or longer.
+    for offset in [0u8, 0x40, 0x60, 0xf0] {
+        let mut bytes = tcp();
+        bytes[12] = offset;
+        add(format!("tcp4-offset-{offset:#x}"), frame(0x800, &ipv4(6, 0, &bytes)));
+        add(format!("tcp6-offset-{offset:#x}"), frame(0x86dd, &ipv6(6, &bytes)));
+    }
+    for (name, next) in [
+        ("hop", 0),
+        ("routing", 43),
+        ("fragment", 44),
+        ("auth", 51),
+        ("destination", 60),
+        ("esp", 50),
+        ("mobility", 135),
+    ] {
+        for len in [0, 1, 7, 8, 16] {
+            add(
+                format!("v6-{name}-{len}"),
+                frame(
+                    0x86dd,
+                    &ipv6(next, &[&[17, 0, 0, 0, 0, 0, 0, 0, 0x12, 0x34, 0, 80, 0, 8, 0, 0][..len]].concat()),
+                ),
+            );
+        }
+    }
+    for len in [0, 1, 2, 3] {
+        add(format!("mpls-len-{len}"), frame(0x8847, &[0, 1, 1, 64][..len]));
+        add(format!("vlan-len-{len}"), frame(0x8100, &[0, 1, 8, 0][..len]));
+        add(format!("qinq-len-{len}"), frame(0x88a8, &[&[0, 1, 0x81, 0][..], &[0, 1, 8, 0][..len]].concat()));
+    }
+    all
+}
+
+/// Actions that need one another, or are too much for some packets.
+fn chains() -> Vec<actions::Named> {
+    let mut all = actions::chains();
+    // Not what is recirculated, tracked or random: a world must not remember it.
+    all.retain(|(name, _)| !name.contains("ct") && !name.contains("recirc"));
+    all
+}
+
+/// Packets that are odd, by all actions; and at random.
+pub fn more(make: &mut Make<'_>) -> Vec<Scenario> {
+    let mut extract = Vec::new();
+    for (name, bytes) in all().into_iter().skip(packets().len()) {
+        let message = execute(&bytes, vec![keys::in_port()], vec![show()]);
+        make.one(&mut extract, &format!("ovs_packet/extract-more/{name}"), &message, &Around::default());
+        let metadata = vec![keys::in_port(), leaf(key::ETHERTYPE, &bytes[12..14])];
+        let message = execute(&bytes[14..], metadata, vec![show()]);
+        make.one(&mut extract, &format!("ovs_packet/extract-l3/{name}"), &message, &Around::default());
+    }
+    let mut chained = Vec::new();
+    for (on, bytes) in all() {
+        for (name, mut list) in chains() {
+            list.push(show());
+            let message = execute(&bytes, vec![keys::in_port()], list.clone());
+            make.one(&mut chained, &format!("ovs_packet/chain/{name}/on-{on}"), &message, &Around::default());
+            if on.starts_with("nsh") || matches!(&*on, "udp4" | "udp6" | "mpls" | "other") {
+                let metadata = vec![keys::in_port(), leaf(key::ETHERTYPE, &bytes[12..14])];
+                let message = execute(&bytes[14..], metadata, list);
+                make.one(
+                    &mut chained,
+                    &format!("ovs_packet/chain-l3/{name}/on-{on}"),
+                    &message,
+                    &Around::default(),
+                );
+            }
+        }
+    }
+    let mut random = super::random::Random(20_180_612);
+    let (packets, single) = (all(), actions::single());
+    let usable = |name: &str| !["ct", "recirc", "sample"].iter().any(|part| name.contains(part));
+    let single: Vec<_> = single.into_iter().chain(chains()).filter(|(name, _)| usable(name)).collect();
+    let mut mixed = Vec::new();
+    for at in 0..4000 {
+        let (on, bytes) = &packets[random.below(packets.len())];
+        let mut bytes = bytes.clone();
+        if random.one_in(4) {
+            bytes.truncate(14 + random.below(bytes.len() - 13));
+        }
+        if random.one_in(4) && bytes.len() > 14 {
+            let place = 14 + random.below(bytes.len() - 14);
+            bytes[place] ^= 1 << random.below(8);
+        }
+        let mut list: Vec<_> =
+            (0..1 + random.below(3)).flat_map(|_| single[random.below(single.len())].1.clone()).collect();
+        list.push(show());
+        let message = execute(&bytes, vec![keys::in_port()], list);
+        make.one(&mut mixed, &format!("ovs_packet/random/{at}/on-{on}"), &message, &Around::default());
+    }
+    [("ovs_packet more", extract), ("ovs_packet chains", chained), ("ovs_packet random", mixed)]
+        .map(|(name, cases)| Scenario { name, world: true, cases })
+        .into()
 }
 
 pub fn scenario(make: &mut Make<'_>) -> Scenario {

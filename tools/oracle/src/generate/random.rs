@@ -68,6 +68,29 @@ fn shuffle(random: &mut Random, nodes: &mut [Node]) {
     }
 }
 
+/// Repeats, moves or removes an attribute on some level, or changes its flags.
+pub fn disturb(random: &mut Random, nodes: &mut Vec<Node>) {
+    if nodes.is_empty() {
+        return;
+    }
+    let at = random.below(nodes.len());
+    if let Node::Nest(_, _, inner) = &mut nodes[at]
+        && !random.one_in(3)
+    {
+        return disturb(random, inner);
+    }
+    match random.below(5) {
+        0 => nodes.push(nodes[at].clone()),
+        1 => shuffle(random, nodes),
+        2 => _ = nodes.remove(at),
+        3 => match &mut nodes[at] {
+            Node::Leaf(number, _) | Node::Nest(number, ..) => *number ^= pfnl_proto::NLA_F_NESTED,
+            Node::Raw(_) => {}
+        },
+        _ => flip(random, nodes),
+    }
+}
+
 /// Changes one byte somewhere.
 fn flip(random: &mut Random, nodes: &mut [Node]) {
     let at = random.below(nodes.len());

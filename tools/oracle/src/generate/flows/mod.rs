@@ -55,6 +55,14 @@ pub fn scenarios(make: &mut Make<'_>) -> Vec<Scenario> {
     worlds.map(scenario).into()
 }
 
+/// More at random, and all chains of actions on all keys.
+pub fn more(make: &mut Make<'_>) -> Scenario {
+    let mut cases = Vec::new();
+    parts::chains(make, &mut cases);
+    parts::more_at_random(make, &mut cases);
+    Scenario { name: "ovs_flow more", world: true, cases }
+}
+
 fn commands(make: &mut Make<'_>, cases: &mut Vec<Case>) {
     let plain = || key(keys::plain());
     let install = || new().with([plain(), acts(vec![actions::output()])]);

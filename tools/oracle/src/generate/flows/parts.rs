@@ -177,3 +177,47 @@ pub fn at_random(make: &mut Make<'_>, cases: &mut Vec<Case>) {
         make.one(cases, &format!("ovs_flow/random/{at}"), &message.with(parts), &flush());
     }
 }
+
+/// Chains of actions on all keys, and with what of the key is not known.
+pub fn chains(make: &mut Make<'_>, cases: &mut Vec<Case>) {
+    for (on, nodes) in keys::all() {
+        for (name, list) in actions::chains() {
+            let message = new().with([key(nodes.clone()), acts(list)]);
+            make.one(cases, &format!("ovs_flow/chain/{name}/on-{on}"), &message, &flush());
+        }
+    }
+    for np in 0..=6 {
+        for (name, list) in actions::chains().into_iter().filter(|(name, _)| name.contains("nsh")) {
+            let message = new().with([key(keys::nsh_of(np)), acts(list.clone())]);
+            make.one(cases, &format!("ovs_flow/chain/{name}/on-nsh-{np}"), &message, &flush());
+            let message =
+                new().with([key(keys::nsh_of(np)), mask(vec![leaf(key::ETHERTYPE, [0xff; 2])]), acts(list)]);
+            make.one(cases, &format!("ovs_flow/chain/{name}/on-nsh-{np}-wide"), &message, &flush());
+        }
+    }
+}
+
+/// As [`at_random`], with attributes repeated and moved on all levels.
+pub fn more_at_random(make: &mut Make<'_>, cases: &mut Vec<Case>) {
+    let mut random = Random(20_260_612);
+    let named = keys::all();
+    let single: Vec<_> = actions::single().into_iter().chain(actions::chains()).collect();
+    for at in 0..4000 {
+        let (mut nodes, mut masked, mut list) = random::flow(&mut random, &named, &single);
+        if random.one_in(3) {
+            random::disturb(&mut random, &mut list);
+        }
+        if random.one_in(6) {
+            random::disturb(&mut random, &mut nodes);
+        }
+        if let Some(masked) = masked.as_mut().filter(|_| random.one_in(6)) {
+            random::disturb(&mut random, masked);
+        }
+        let mut parts = vec![key(nodes), acts(list)];
+        parts.extend(masked.map(mask));
+        if random.one_in(3) {
+            parts.push(ufid());
+        }
+        make.one(cases, &format!("ovs_flow/random-more/{at}"), &new().with(parts), &flush());
+    }
+}
