@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
-use pfnl_kernel::{Mtx, sys};
+use pfnl_kernel::{Mtx, in_epoch, sys};
 use pfnl_platform::{Errno, Mutex, Result, Shared, try_box, try_push};
 use pfnl_proto::ack::Extack;
 use pfnl_proto::{Attrs, Error, Kind, Level, Policy, Row, Table, Writer, genl, msg};
@@ -318,6 +318,9 @@ fn tell(outcome: &mut sys::pfnl_outcome, error: &Error, tables: &[&'static Table
     }
 }
 
+/// Families whose handlers may sleep: they open and close interfaces, and send no packets.
+const SLEEPERS: [&str; 2] = ["ovs_datapath", "ovs_vport"];
+
 unsafe extern "C" fn run<F: Send + Sync + 'static>(
     state: *mut c_void,
     op: u32,
@@ -331,7 +334,9 @@ unsafe extern "C" fn run<F: Send + Sync + 'static>(
     let request = unsafe { request(asked) };
     let mut context = Context::new(request, info(&asked.info), &mut extack, &state.sockets);
     let handled = match state.def.ops.get(op as usize).and_then(|op| op.run) {
-        Some(run) => run(&state.state, &mut context),
+        Some(run) if SLEEPERS.contains(&state.def.name) => run(&state.state, &mut context),
+        // What sends packets does it as the network stack does.
+        Some(run) => in_epoch(|| run(&state.state, &mut context)),
         None => Err(Errno::EOPNOTSUPP.into()),
     };
     outcome.warning = extack.text.map_or(text(""), text);

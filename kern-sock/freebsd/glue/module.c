@@ -62,15 +62,13 @@ pfnl_cpus(void)
 }
 
 void
-pfnl_epoch_enter(struct epoch_tracker *tracker)
+pfnl_epoch_run(void (*work)(void *), void *arg)
 {
-	NET_EPOCH_ENTER(*tracker);
-}
+	struct epoch_tracker et;
 
-void
-pfnl_epoch_exit(struct epoch_tracker *tracker)
-{
-	NET_EPOCH_EXIT(*tracker);
+	NET_EPOCH_ENTER(et);
+	work(arg);
+	NET_EPOCH_EXIT(et);
 }
 
 bool

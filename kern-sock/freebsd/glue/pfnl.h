@@ -48,8 +48,8 @@ void	 pfnl_panic(const char *text, size_t len) __dead2;
 struct thread *pfnl_curthread(void);
 u_int	 pfnl_curcpu(void);
 u_int	 pfnl_cpus(void);
-void	 pfnl_epoch_enter(struct epoch_tracker *);
-void	 pfnl_epoch_exit(struct epoch_tracker *);
+/* Calls the function inside the net epoch. */
+void	 pfnl_epoch_run(void (*)(void *), void *);
 bool	 pfnl_epoch_held(void);
 void	 pfnl_epoch_call(epoch_callback_t, epoch_context_t);
 uint64_t pfnl_uptime(void);

@@ -32,7 +32,7 @@ mod system {
 mod system {
     use libc::c_int;
     // compat-headers/: AF_NETLINK means pfnl's family; SOL_SOCKET options that FreeBSD lacks have Linux's numbers + 0x10000.
-    pub const AF_NETLINK: c_int = 127;
+    pub const AF_NETLINK: c_int = 39;
     pub const SO_PROTOCOL: c_int = libc::SO_PROTOCOL;
     pub const SO_DOMAIN: c_int = libc::SO_DOMAIN;
     pub const SO_PASSCRED: c_int = 0x10010;

@@ -13,7 +13,7 @@ mod section;
 
 pub use lock::{Held, Mtx, Sx};
 pub use platform::Kernel;
-pub use section::Section;
+pub use section::{Section, in_epoch};
 
 /// The kernel's own declarations and the glue's, made at build time; sizes and offsets are asserted in them.
 #[allow(missing_docs, non_camel_case_types, non_upper_case_globals, non_snake_case, dead_code, clippy::all)]

@@ -1,7 +1,7 @@
 //! The kernel's clock, processors, chance and deferred freeing.
 
 use crate::lock::{Mtx, Sx};
-use crate::section::Section;
+use crate::section::{Section, are_there_readers};
 use crate::sys;
 use core::ptr::NonNull;
 use pfnl_platform::{Platform, Retired};
@@ -52,6 +52,11 @@ impl Platform for Kernel {
 
 unsafe extern "C" fn free(context: sys::epoch_context_t) {
     let Some(node) = NonNull::new(context.cast()) else { return };
+    if are_there_readers() {
+        // Again when the epoch has passed once more; they will be gone.
+        // SAFETY: as in `retire`.
+        return unsafe { sys::pfnl_epoch_call(Some(free), context) };
+    }
     // SAFETY: the node of an object that `retire` handed over; epoch(9) calls once and after all sections.
     unsafe { Retired::from_node(node).free() }
 }

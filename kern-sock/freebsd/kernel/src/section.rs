@@ -1,36 +1,21 @@
-//! Read-side sections: the network stack's epoch(9).
+//! Read-side sections: the network stack's epoch(9) for packets, a count of readers for requests.
 //!
-//! A thread in the epoch is known by a tracker that must not move, while a guard may. Packets come in with the epoch
-//! entered; who else reads takes a tracker from a pool.
+//! epoch(9) wants its tracker on the kernel's stack and unmoved, while a section here is a value that moves. So packets
+//! come in with the epoch entered, and work that sends packets is done by [`in_epoch`]; a section of theirs has nothing to
+//! do. Any other reader (a request, a dump) is counted, and what is retired is freed neither before the epoch has
+//! passed nor while such a reader is there. Those sections are short and sleep as little as others.
 
 use crate::sys;
-use core::cell::UnsafeCell;
-use core::hint::spin_loop;
+use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Trackers there are. A section does not sleep, so few exist at a time: one for each processor, and those of
-/// threads that were preempted.
-const TRACKERS: usize = 256;
-
-struct Pool {
-    /// A bit for each tracker in use.
-    used: [AtomicU64; TRACKERS / 64],
-    trackers: [UnsafeCell<MaybeUninit<sys::epoch_tracker>>; TRACKERS],
-}
-
-// SAFETY: a tracker is touched only by who set its bit.
-unsafe impl Sync for Pool {}
-
-static POOL: Pool = Pool {
-    used: [const { AtomicU64::new(0) }; TRACKERS / 64],
-    trackers: [const { UnsafeCell::new(MaybeUninit::uninit()) }; TRACKERS],
-};
+/// Readers outside of the epoch.
+static READERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A read-side section, which stays on its thread.
 pub struct Section {
-    tracker: Option<usize>,
+    counted: bool,
     here: PhantomData<*mut ()>,
 }
 
@@ -38,13 +23,12 @@ impl Section {
     /// Enters, unless the thread is inside already.
     pub fn enter() -> Section {
         // SAFETY: asks about the current thread.
-        let held = unsafe { sys::pfnl_epoch_held() };
-        let tracker = (!held).then(take);
-        if let Some(tracker) = tracker.and_then(|index| POOL.trackers.get(index)) {
-            // SAFETY: the tracker is ours and stays where it is.
-            unsafe { sys::pfnl_epoch_enter(tracker.get().cast()) };
+        let counted = !unsafe { sys::pfnl_epoch_held() };
+        if counted {
+            // Sequentially consistent, as in `are_there_readers`: who frees sees us, or we see that it is unlinked.
+            READERS.fetch_add(1, Ordering::SeqCst);
         }
-        Section { tracker, here: PhantomData }
+        Section { counted, here: PhantomData }
     }
 
     /// The section that the caller is in already: packets come in with the epoch entered.
@@ -53,40 +37,39 @@ impl Section {
     /// The thread is inside the net epoch for as long as this lives.
     #[inline]
     pub unsafe fn entered() -> Section {
-        Section { tracker: None, here: PhantomData }
+        Section { counted: false, here: PhantomData }
     }
 }
 
 impl Drop for Section {
     fn drop(&mut self) {
-        let Some(index) = self.tracker else { return };
-        if let Some(tracker) = POOL.trackers.get(index) {
-            // SAFETY: entered with this tracker on this thread.
-            unsafe { sys::pfnl_epoch_exit(tracker.get().cast()) };
-        }
-        if let Some(word) = POOL.used.get(index / 64) {
-            // Release: our use of the tracker is over before another's begins.
-            word.fetch_and(!(1 << (index % 64)), Ordering::Release);
+        if self.counted {
+            READERS.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }
 
-/// A free tracker; waits for one, which a section elsewhere is about to give back.
-fn take() -> usize {
-    loop {
-        for (number, word) in POOL.used.iter().enumerate() {
-            // Relaxed: a guess; the exchange below decides.
-            let bits = word.load(Ordering::Relaxed);
-            let free = bits.trailing_ones();
-            if free == 64 {
-                continue;
-            }
-            let mine = 1u64 << free;
-            // Acquire pairs with the release of the one before us.
-            if word.fetch_or(mine, Ordering::Acquire) & mine == 0 {
-                return number * 64 + free as usize;
-            }
-        }
-        spin_loop();
+/// Whether what was unlinked before may still be read outside of the epoch.
+pub(crate) fn are_there_readers() -> bool {
+    READERS.load(Ordering::SeqCst) > 0
+}
+
+/// Does something inside the net epoch. It must not sleep.
+pub fn in_epoch<R>(work: impl FnOnce() -> R) -> R {
+    struct Job<W, R>(Option<W>, Option<R>);
+    unsafe extern "C" fn run<W: FnOnce() -> R, R>(job: *mut c_void) {
+        // SAFETY: the job below, on the stack of the same thread.
+        let job = unsafe { &mut *job.cast::<Job<W, R>>() };
+        job.1 = job.0.take().map(|work| work());
+    }
+    fn start<W: FnOnce() -> R, R>(job: &mut Job<W, R>) {
+        // SAFETY: calls the function once, with the job, before it returns.
+        unsafe { sys::pfnl_epoch_run(Some(run::<W, R>), (&raw mut *job).cast()) }
+    }
+    let mut job = Job(Some(work), None);
+    start(&mut job);
+    match job.1 {
+        Some(result) => result,
+        None => panic!("the epoch's work was not done"),
     }
 }

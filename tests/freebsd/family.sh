@@ -1,6 +1,5 @@
-# Runs on the test machine, as /extra/test.sh: pfnl.ko's whole life. A step that fails ends it with its number.
-fail() { echo "FAILED: $*"; dmesg | tail -5; exit 1; }
-used() { vmstat -m | awk '$1 == "pfnl" { print $2 }'; }
+# pfnl.ko's whole life: the socket family.
+. ./lib.sh
 
 echo "-- load, and the socket family"
 kldload /extra/pfnl.ko || fail "kldload"
@@ -88,6 +87,5 @@ kldunload pfnl || fail "kldunload with takeover"
 ifconfig lo0 | grep -q 127.0.0.9 || fail "ifconfig, after takeover"
 genl list >/dev/null || fail "the native generic netlink, after takeover"
 
-dmesg | grep -iE "leak|lock order|panic|WITNESS: |memory modified" && fail "the kernel complains"
-echo "-- all of it passed"
-exit 0
+complaints && fail "the kernel complains"
+echo "-- all of the family passed"
