@@ -3,11 +3,14 @@
 //! ```text
 //! vxlan  OPTIONS { DST_PORT 4789 [EXTENSION { GBP }] }
 //! geneve OPTIONS { DST_PORT 6081 }
-//! gre    none; what is there is not looked at
+//! gre    none; what is there is not looked at; likewise ip6gre, erspan, ip6erspan
 //! ```
 
 use pfnl_datapath::tunnel::{Protocol, Tunnel};
-use pfnl_proto::ovs::{VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, tunnel_options, vport, vxlan_ext};
+use pfnl_proto::ovs::{
+    VPORT_TYPE_ERSPAN, VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_IP6ERSPAN, VPORT_TYPE_IP6GRE,
+    tunnel_options, vport, vxlan_ext,
+};
 use pfnl_proto::{Attr, Attrs, Errno, Error, Level, Writer};
 
 /// The port that Linux takes for VXLAN where 0 is asked for.
@@ -20,8 +23,13 @@ const INVALID: Error = Error::new(Errno::EINVAL);
 /// # Errors
 /// `EINVAL`; `ERANGE` for an extension that is no flag.
 pub(crate) fn parse(port_type: u32, options: Option<Attrs<'_>>) -> Result<Tunnel, Error> {
-    if port_type == VPORT_TYPE_GRE {
-        return Ok(Tunnel { protocol: Protocol::Gre, dst_port: 0 });
+    let over_ip = |protocol| Ok(Tunnel { protocol, dst_port: 0 });
+    match port_type {
+        VPORT_TYPE_GRE => return over_ip(Protocol::Gre { v6: false }),
+        VPORT_TYPE_IP6GRE => return over_ip(Protocol::Gre { v6: true }),
+        VPORT_TYPE_ERSPAN => return over_ip(Protocol::Erspan { v6: false }),
+        VPORT_TYPE_IP6ERSPAN => return over_ip(Protocol::Erspan { v6: true }),
+        _ => {}
     }
     let options = options.ok_or(INVALID)?;
     let port = find(options, tunnel_options::DST_PORT).ok_or(INVALID)?;
@@ -50,7 +58,7 @@ fn find(mut attrs: Attrs<'_>, number: u16) -> Option<Attr<'_>> {
 /// What is shown of a tunnel; nothing for GRE.
 pub(crate) fn put(w: &mut Writer<'_>, tunnel: &Tunnel) {
     let gbp = match tunnel.protocol {
-        Protocol::Gre => return,
+        Protocol::Gre { .. } | Protocol::Erspan { .. } => return,
         Protocol::Vxlan { gbp } => gbp,
         Protocol::Geneve => false,
     };

@@ -232,5 +232,8 @@ pub(crate) fn type_number(kind: PortKind) -> u32 {
         PortKind::Gre => pfnl_proto::ovs::VPORT_TYPE_GRE,
         PortKind::Vxlan => pfnl_proto::ovs::VPORT_TYPE_VXLAN,
         PortKind::Geneve => pfnl_proto::ovs::VPORT_TYPE_GENEVE,
+        PortKind::Ip6Gre => pfnl_proto::ovs::VPORT_TYPE_IP6GRE,
+        PortKind::Erspan => pfnl_proto::ovs::VPORT_TYPE_ERSPAN,
+        PortKind::Ip6Erspan => pfnl_proto::ovs::VPORT_TYPE_IP6ERSPAN,
     }
 }

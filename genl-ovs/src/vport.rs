@@ -8,8 +8,9 @@ use pfnl_datapath::port::{MAX_PORTS, PORT_LOCAL, PortKind, Vport};
 use pfnl_platform::{Errno, Platform, Shared, try_box};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{
-    DP_F_VPORT_PIDS, OVS_HDRLEN, OvsHeader, VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL,
-    VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN, VportStats, cmd, upcall_stats, vport,
+    DP_F_VPORT_PIDS, OVS_HDRLEN, OvsHeader, VPORT_TYPE_ERSPAN, VPORT_TYPE_GENEVE, VPORT_TYPE_GRE,
+    VPORT_TYPE_INTERNAL, VPORT_TYPE_IP6ERSPAN, VPORT_TYPE_IP6GRE, VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN,
+    VportStats, cmd, upcall_stats, vport,
 };
 use pfnl_proto::{Error, Level, Writer};
 use pfnl_sock::{Context, Dump, DumpBlock, FamilyDef, Progress, Request};
@@ -86,7 +87,8 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
         VPORT_TYPE_NETDEV if is_port => return Err(Error::new(Errno::EEXIST)),
         VPORT_TYPE_NETDEV => ovs.devices.open_netdev(name)?,
         VPORT_TYPE_INTERNAL => ovs.devices.open_internal(name, number)?,
-        VPORT_TYPE_GRE | VPORT_TYPE_VXLAN | VPORT_TYPE_GENEVE => {
+        VPORT_TYPE_GRE | VPORT_TYPE_VXLAN | VPORT_TYPE_GENEVE | VPORT_TYPE_ERSPAN | VPORT_TYPE_IP6ERSPAN
+        | VPORT_TYPE_IP6GRE => {
             // A tunnel's device has the number that is next.
             if view.ifindex().is_some() {
                 return Err(Error::new(Errno::EOPNOTSUPP));

@@ -96,6 +96,12 @@ pub enum PortKind {
     Vxlan,
     /// A Geneve tunnel.
     Geneve,
+    /// A GRE tunnel over IPv6.
+    Ip6Gre,
+    /// An ERSPAN tunnel.
+    Erspan,
+    /// An ERSPAN tunnel over IPv6.
+    Ip6Erspan,
 }
 
 /// An interface name: up to 15 bytes.

@@ -32,6 +32,7 @@ mod io;
 mod map;
 mod message;
 mod page;
+mod route;
 
 pub use io::{
     Received, credentials_on, os_error, peer_credentials, recv, send, send_raw, set_buffer, syscall,
@@ -39,6 +40,7 @@ pub use io::{
 pub use map::Mapping;
 pub use message::{ANSWER, ARRIVAL, Answer, Arrival, IN_FILE, Kind, Op, REQUEST, Request, VERSION};
 pub use page::{MORE_BACKLOG, MORE_DUMP, OUT, Page, SLOTS, Slot, Wait};
+pub use route::{LINK_HEADERS, rename_tunnels};
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

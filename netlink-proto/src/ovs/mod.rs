@@ -24,7 +24,8 @@ pub use keys::*;
 pub use meters::{METER_BAND_TYPE_DROP, band, meter, meter_cmd};
 pub use packets::packet;
 pub use vports::{
-    VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL, VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN,
+    VPORT_TYPE_ERSPAN, VPORT_TYPE_GENEVE, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL, VPORT_TYPE_IP6ERSPAN,
+    VPORT_TYPE_IP6GRE, VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN,
 };
 pub use vports::{VportStats, tunnel_options, upcall_stats, vport, vxlan_ext};
 

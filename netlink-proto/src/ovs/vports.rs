@@ -10,6 +10,13 @@ pub const VPORT_TYPE_GRE: u32 = 3;
 pub const VPORT_TYPE_VXLAN: u32 = 4;
 /// A Geneve tunnel.
 pub const VPORT_TYPE_GENEVE: u32 = 5;
+/// An ERSPAN tunnel: a type of OVS's own kernel module, as the two that follow, and not of Linux's. ovs-vswitchd asks for
+/// them where the kernel makes it no device of the kind.
+pub const VPORT_TYPE_ERSPAN: u32 = 107;
+/// An ERSPAN tunnel over IPv6.
+pub const VPORT_TYPE_IP6ERSPAN: u32 = 108;
+/// A GRE tunnel over IPv6.
+pub const VPORT_TYPE_IP6GRE: u32 = 109;
 
 crate::fixed! {
     /// `struct ovs_vport_stats`.

@@ -37,6 +37,7 @@ impl Ends {
         let enable = "echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6";
         quiet("nsenter", &[&self.peer.enter()[1], "sh", "-c", enable]).or_skip()?;
         self.peer.ip(&["address", "add", "fd08::2/64", "dev", "eth0", "nodad"]).or_skip()?;
+        quiet("sh", &["-c", &enable.replace("eth0", "u1")]).or_skip()?;
         quiet("ip", &["address", "add", "fd08::1/64", "dev", "u1", "nodad"]).or_skip()
     }
 
@@ -143,7 +144,7 @@ fn over_ipv6() -> Result<()> {
         ("vxlan,dst_port=4789", "key"),
         ("geneve,dst_port=6081", "key|csum"),
         ("geneve,dst_port=6081", "key"),
-        ("gre", "key|csum"),
+        ("ip6gre", "key|csum"),
     ] {
         let datapaths = ends.datapaths(kind)?;
         for end in &datapaths {
@@ -178,7 +179,7 @@ fn linux_device() -> Result<()> {
         near.address("dp0")?;
         near.connect(
             "tun_id=0x2a,dst=10.8.0.2,ttl=64,flags(key|csum)",
-            "tunnel(tun_id=0x2a,src=10.8.0.2,dst=10.8.0.1,flags(+key)),",
+            "tunnel(tun_id=0x2a,src=10.8.0.2,dst=10.8.0.1,ttl=64,flags(+key)),",
         )?;
         ends.ping()?;
         ends.ping_with(&["-c", "2", "-i", "0.1", "-s", "20000"])?;
@@ -221,10 +222,6 @@ fn refused() -> Result<()> {
     add("t1,type=geneve,dst_port=4789")?.fails_with("Address already in use")?;
     let _socket = std::net::UdpSocket::bind("0.0.0.0:5010")?;
     add("t1,type=vxlan,dst_port=5010")?.fails_with("Address already in use")?;
-    // A device of Linux of that name.
-    quiet("ip", &["link", "add", "genev_sys_6081", "type", "veth", "peer", "name", "other"])?;
-    add("t1,type=geneve,dst_port=6081")?.fails_with("File exists")?;
-    quiet("ip", &["link", "del", "genev_sys_6081"])?;
     add("t1,type=geneve,dst_port=6081")?.succeeds()?;
     // Gone with the port: its name and its UDP port.
     for _ in 0..2 {
@@ -297,28 +294,34 @@ fn vswitchd() -> Result<()> {
     vswitchd.vsctl(&["add-br", "br0"])?;
     quiet("ip", &["address", "add", "10.77.0.1/24", "dev", "br0"])?;
     quiet("ip", &["link", "set", "br0", "mtu", "1350", "up"])?;
-    for (kind, far_kind, shown) in [
-        ("vxlan", "vxlan,dst_port=4789", "vxlan_sys_4789 (vxlan"),
-        ("geneve", "geneve,dst_port=6081", "genev_sys_6081 (geneve"),
-        ("gre", "gre", "gre_sys (gre"),
+    for (kind, dst_port, shown, options, metadata) in [
+        ("vxlan", ",dst_port=4789", "vxlan_sys_4789 (vxlan", &[][..], ""),
+        ("geneve", ",dst_port=6081", "genev_sys_6081 (geneve", &[], ""),
+        ("gre", "", "gre_sys (gre", &[], ""),
+        (
+            "erspan",
+            "",
+            "erspan_sys (erspan",
+            &["options:erspan_ver=1", "options:erspan_idx=7"],
+            "erspan(ver=1,idx=0x7),",
+        ),
+        (
+            "erspan",
+            "",
+            "erspan_sys (erspan",
+            &["options:erspan_ver=2", "options:erspan_dir=1", "options:erspan_hwid=5"],
+            "erspan(ver=2,dir=1,hwid=0x5),",
+        ),
     ] {
         far.dpctl(&["add-dp", "dp0"])?.succeeds()?;
-        far.dpctl(&["add-if", "dp0", &format!("t0,type={far_kind},remote_ip=flow,key=flow")])?.succeeds()?;
+        far.dpctl(&["add-if", "dp0", &format!("t0,type={kind},remote_ip=flow,key=flow{dst_port}")])?
+            .succeeds()?;
         far.address("dp0")?;
-        far.connect("tun_id=0x2a,dst=10.8.0.1,ttl=64,flags(key)", "")?;
+        far.connect(&format!("tun_id=0x2a,dst=10.8.0.1,ttl=64,{metadata}flags(key)"), "")?;
         let kind = format!("type={kind}");
-        vswitchd.vsctl(&[
-            "add-port",
-            "br0",
-            "t0",
-            "--",
-            "set",
-            "interface",
-            "t0",
-            &kind,
-            "options:remote_ip=10.8.0.2",
-            "options:key=42",
-        ])?;
+        let port = ["add-port", "br0", "t0", "--", "set", "interface", "t0", &kind];
+        let remote = ["options:remote_ip=10.8.0.2", "options:key=42"];
+        vswitchd.vsctl(&[&port[..], &remote, options].concat())?;
         ends.ping()?;
         host.dpctl(&["show"])?.prints(shown)?;
         host.dpctl(&["dump-flows"])?.prints("tunnel(tun_id=0x2a,src=10.8.0.2,dst=10.8.0.1,")?;
@@ -340,9 +343,9 @@ fn vswitchd() -> Result<()> {
 fn ip_link() -> Result<()> {
     let host = Host::serve("iplink")?;
     let external = ["ip", "link", "add", "vx0", "type", "vxlan", "dstport", "4799", "external"];
-    host.run(&external)?.fails_with("Operation not supported")?;
+    host.run(&external)?.fails_with("Unknown device type")?;
     host.run(&["ip", "link", "add", "gn0", "type", "geneve", "external"])?
-        .fails_with("Operation not supported")?;
+        .fails_with("Unknown device type")?;
     host.run(&["ip", "link", "add", "va", "type", "veth", "peer", "name", "vb"])?.succeeds()?;
     host.run(&["ip", "link", "set", "va", "up"])?.succeeds()?;
     host.run(&["ip", "-br", "link", "show", "va"])?.prints("va@vb")?;

@@ -115,6 +115,9 @@ pub(crate) fn hint(scope: &str, field: &str) -> Hint {
             (ovs::VPORT_TYPE_GRE as u64, "gre"),
             (ovs::VPORT_TYPE_VXLAN as u64, "vxlan"),
             (ovs::VPORT_TYPE_GENEVE as u64, "geneve"),
+            (ovs::VPORT_TYPE_ERSPAN as u64, "erspan"),
+            (ovs::VPORT_TYPE_IP6ERSPAN as u64, "ip6erspan"),
+            (ovs::VPORT_TYPE_IP6GRE as u64, "ip6gre"),
         ]),
         ("ovs_flow_attr", "ufid_flags") => Hint::Bits(&[
             (ovs::UFID_F_OMIT_KEY as u64, "OMIT_KEY"),

@@ -6,16 +6,18 @@
 //! VXLAN      │ Ethernet  IP    │ UDP   VXLAN (flags, group policy, VNI)     │ frame
 //! Geneve     │ Ethernet  IP    │ UDP   Geneve (VNI, options)                │ frame
 //! GRE        │ Ethernet  IP    │ GRE (checksum, key, sequence)              │ frame
+//! ERSPAN     │ Ethernet  IP    │ GRE (sequence), ERSPAN (session, metadata) │ frame
 //! ```
 //!
 //! [`encapsulate`] puts in front of a frame what is ours and says what the outer IP header is to be ([`Outer`]);
 //! [`decapsulate`] takes it off and fills in the [`TunnelKey`] that flows match on. Who sends and receives the outer
 //! packets implements [`crate::port::Port`].
 //!
-//! RFC 7348 and draft-smith-vxlan-group-policy, RFC 8926, RFC 2784 and 2890; RFC 6040 for congestion marks; where
+//! RFC 7348 and draft-smith-vxlan-group-policy, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03; RFC 6040 for congestion marks; where
 //! they leave a choice, what Linux 6.12 was seen to send and to drop.
 
 mod ecn;
+mod erspan;
 mod geneve;
 mod gre;
 mod inner;
@@ -61,7 +63,15 @@ pub(crate) const ETH_TEB: u16 = 0x6558;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
     /// GRE with Ethernet inside.
-    Gre,
+    Gre {
+        /// Over IPv6, else over IPv4.
+        v6: bool,
+    },
+    /// ERSPAN, versions 1 and 2.
+    Erspan {
+        /// Over IPv6, else over IPv4.
+        v6: bool,
+    },
     /// VXLAN.
     Vxlan {
         /// With the group policy extension.
@@ -84,17 +94,32 @@ impl Tunnel {
     /// The type of its port.
     pub fn kind(&self) -> PortKind {
         match self.protocol {
-            Protocol::Gre => PortKind::Gre,
+            Protocol::Gre { v6: false } => PortKind::Gre,
+            Protocol::Gre { v6: true } => PortKind::Ip6Gre,
+            Protocol::Erspan { v6: false } => PortKind::Erspan,
+            Protocol::Erspan { v6: true } => PortKind::Ip6Erspan,
             Protocol::Vxlan { .. } => PortKind::Vxlan,
             Protocol::Geneve => PortKind::Geneve,
+        }
+    }
+
+    /// Whether it is over UDP; else it is over IP itself.
+    pub fn is_udp(&self) -> bool {
+        matches!(self.protocol, Protocol::Vxlan { .. } | Protocol::Geneve)
+    }
+
+    /// Whether it is over IPv4 (or IPv6).
+    pub fn is_over(&self, ipv6: bool) -> bool {
+        match self.protocol {
+            Protocol::Gre { v6 } | Protocol::Erspan { v6 } => v6 == ipv6,
+            Protocol::Vxlan { .. } | Protocol::Geneve => true,
         }
     }
 
     /// Why a second tunnel cannot be beside this one on the same host; none where it can.
     pub fn clash(&self, other: &Tunnel) -> Option<Errno> {
         match (self.protocol, other.protocol) {
-            (Protocol::Gre, Protocol::Gre) => Some(Errno::EEXIST),
-            (Protocol::Gre, _) | (_, Protocol::Gre) => None,
+            (one, two) if !self.is_udp() || !other.is_udp() => (one == two).then_some(Errno::EEXIST),
             // A port of 0 is any that is free.
             _ if self.dst_port != other.dst_port || self.dst_port == 0 => None,
             (one, two) if one != two => Some(Errno::EADDRINUSE),
@@ -106,7 +131,8 @@ impl Tunnel {
     /// The largest frame it takes, as Linux's devices of vports say.
     pub fn mtu(&self) -> usize {
         match self.protocol {
-            Protocol::Gre => 65_497,
+            Protocol::Gre { .. } => 65_497,
+            Protocol::Erspan { .. } => 65_485,
             Protocol::Vxlan { .. } => 65_535,
             Protocol::Geneve => 65_465,
         }
@@ -115,7 +141,7 @@ impl Tunnel {
     /// The outer UDP ports of a frame with this flow hash; none for GRE.
     pub fn ports(&self, key: &TunnelKey, hash: u32) -> Option<(u16, u16)> {
         match self.protocol {
-            Protocol::Gre => None,
+            Protocol::Gre { .. } | Protocol::Erspan { .. } => None,
             Protocol::Vxlan { .. } => {
                 let wanted = key.tp_dst.get();
                 // Linux's ephemeral ports.
@@ -146,6 +172,15 @@ pub struct Outer {
     pub udp_checksum: bool,
 }
 
+/// What changes from one packet of a tunnel to the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp {
+    /// How many went before (ERSPAN).
+    pub sequence: u32,
+    /// A time in units of 100 µs (ERSPAN version 2).
+    pub time: u32,
+}
+
 /// Wraps a frame. Its checksums are complete and it is no longer than one segment.
 ///
 /// # Errors
@@ -154,6 +189,7 @@ pub fn encapsulate<Pk: Packet>(
     tunnel: &Tunnel,
     key: &TunnelKey,
     hash: u32,
+    stamp: Stamp,
     packet: &mut Pk,
 ) -> Result<Outer> {
     if packet.offload().csum.is_some() || packet.offload().gso.is_some() {
@@ -167,14 +203,17 @@ pub fn encapsulate<Pk: Packet>(
         udp_checksum: key.flags & CSUM != 0,
     };
     match tunnel.protocol {
-        Protocol::Gre => {
+        Protocol::Gre { .. } | Protocol::Erspan { .. } => {
             // GRE does not look behind tags, and can take its fields over from the packet inside.
             let inner = if inner.tagged { Inner::NOT_IP } else { inner };
             let tos = if key.tos == 1 { inner.tos } else { key.tos };
             outer.tos = ecn::outer(tos, inner.tos);
             outer.ttl = if key.ttl == 0 { inner.ttl } else { key.ttl };
             outer.udp_checksum = false;
-            gre::push(key, packet)?;
+            match tunnel.protocol {
+                Protocol::Erspan { .. } => erspan::push(key, stamp, packet)?,
+                _ => gre::push(key, packet)?,
+            }
         }
         Protocol::Vxlan { gbp } => vxlan::push(key, gbp, packet)?,
         Protocol::Geneve => geneve::push(key, packet)?,
@@ -190,10 +229,11 @@ pub fn encapsulate<Pk: Packet>(
 ///
 /// # Errors
 /// `EINVAL` for what is malformed, of another version, has bits set that are not understood, or a congestion mark that
-/// the packet inside cannot take; `EPROTONOSUPPORT` for what is not Ethernet inside.
+/// the packet inside cannot take; `EPROTONOSUPPORT` for what is not Ethernet inside, or not this kind of GRE.
 pub fn decapsulate<Pk: Packet>(tunnel: &Tunnel, key: &mut TunnelKey, packet: &mut Pk) -> Result<()> {
     match tunnel.protocol {
-        Protocol::Gre => gre::pop(key, packet)?,
+        Protocol::Gre { .. } => gre::pop(key, packet)?,
+        Protocol::Erspan { .. } => erspan::pop(key, packet)?,
         Protocol::Vxlan { gbp } => vxlan::pop(key, gbp, packet)?,
         Protocol::Geneve => geneve::pop(key, packet)?,
     }

@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex};
 const VXLAN: Tunnel = Tunnel { protocol: Protocol::Vxlan { gbp: false }, dst_port: 4789 };
 const POLICY: Tunnel = Tunnel { protocol: Protocol::Vxlan { gbp: true }, dst_port: 4800 };
 const GENEVE: Tunnel = Tunnel { protocol: Protocol::Geneve, dst_port: 6081 };
-const GRE: Tunnel = Tunnel { protocol: Protocol::Gre, dst_port: 0 };
+const GRE: Tunnel = Tunnel { protocol: Protocol::Gre { v6: false }, dst_port: 0 };
+const ERSPAN: Tunnel = Tunnel { protocol: Protocol::Erspan { v6: false }, dst_port: 0 };
+const STAMP: Stamp = Stamp { sequence: 6, time: 0x1020_3040 };
 
 fn key(id: u64) -> TunnelKey {
     TunnelKey { ip_version: 4, id: Be64::new(id), flags: KEY, ttl: 64, ..FlowKey::ZERO.tunnel }
@@ -32,7 +34,7 @@ fn with_opts(kind: u16, opts: &[u8]) -> TunnelKey {
 
 fn wrap(tunnel: &Tunnel, key: &TunnelKey, frame: &[u8]) -> Result<(Outer, Vec<u8>)> {
     let mut packet = VecPacket::from_bytes(frame)?;
-    let outer = encapsulate(tunnel, key, 7, &mut packet)?;
+    let outer = encapsulate(tunnel, key, 7, STAMP, &mut packet)?;
     Ok((outer, packet.bytes().to_vec()))
 }
 
@@ -58,6 +60,8 @@ fn headers_are_those_that_linux_sent() {
     let no_id = TunnelKey { flags: 0, ..key(0) };
     let gbp = |policy: u32| with_opts(OPTS_VXLAN, &policy.to_ne_bytes());
     let geneve = |opts| with_opts(OPTS_GENEVE, &hex(opts));
+    let erspan =
+        |version: u32, words| with_opts(OPTS_ERSPAN, &[version.to_ne_bytes().to_vec(), hex(words)].concat());
     for (tunnel, key, header) in [
         (VXLAN, key(0x12_3456), "0800000012345600"),
         (VXLAN, no_id.clone(), "0800000000000000"),
@@ -77,14 +81,22 @@ fn headers_are_those_that_linux_sent() {
         (GRE, key(0x1122_3344_5566_7788), "2000655855667788"),
         (GRE, flags(key(1), CSUM), "a0006558de67000000000001"),
         (GRE, flags(key(1), OAM), "2000655800000001"),
+        (ERSPAN, erspan(1, "0000000700000000"), "100088be000000061000000100000007"),
+        (ERSPAN, erspan(2, "6f54b41700008078"), "100022eb00000006200000011020304000008078"),
     ] {
         let (_, bytes) = wrap(&tunnel, &key, &frame).unwrap();
-        let at = if tunnel == GRE { 0 } else { UDP_HEADER_LEN };
+        let at = if tunnel.is_udp() { UDP_HEADER_LEN } else { 0 };
         assert_eq!(bytes[at..], [hex(header), frame.clone()].concat(), "{tunnel:?} {header}");
         if at > 0 {
             assert_eq!(bytes[4..8], [(bytes.len() >> 8) as u8, bytes.len() as u8, 0, 0]);
         }
     }
+    // A tag is told of in front of the frame, which keeps it.
+    let tagged = [&frame[..12], &[0x81, 0, 0xa0, 5], &frame[12..]].concat();
+    let (_, bytes) = wrap(&ERSPAN, &erspan(1, "0000000700000000"), &tagged).unwrap();
+    assert_eq!(bytes, [hex("100088be000000061005b80100000007"), tagged].concat());
+    assert_eq!(wrap(&ERSPAN, &key(1), &frame).unwrap_err(), Errno::EINVAL);
+    assert_eq!(wrap(&ERSPAN, &erspan(3, "0000000000000000"), &frame).unwrap_err(), Errno::EINVAL);
     // Ports: VXLAN goes where the key says, Geneve always to its own.
     let elsewhere = TunnelKey { tp_src: Be16::new(1111), tp_dst: Be16::new(2222), ..key(1) };
     assert_eq!(wrap(&VXLAN, &elsewhere, &frame).unwrap().1[2..4], 2222u16.to_be_bytes());
@@ -130,7 +142,7 @@ fn the_outer_header_is_that_of_linux() {
     assert_eq!(wrap(&VXLAN, &key(1), &hex(FRAME)[..33]).unwrap_err(), Errno::EINVAL);
     assert_eq!(wrap(&GRE, &key(1), &hex(FRAME)[..13]).unwrap_err(), Errno::EINVAL);
     let mut unfinished = spec(false, 6).partial();
-    assert_eq!(encapsulate(&VXLAN, &key(1), 0, &mut unfinished), Err(Errno::EINVAL));
+    assert_eq!(encapsulate(&VXLAN, &key(1), 0, STAMP, &mut unfinished), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -145,6 +157,7 @@ fn takes_what_linux_takes() {
     let plain = (0x123, KEY, 0, vec![]);
     let policy = |policy: u32| (0x123, KEY, OPTS_VXLAN, policy.to_ne_bytes().to_vec());
     let geneve = |opts| (0x123, KEY, OPTS_GENEVE, hex(opts));
+    let metadata = |version: u32, words| [version.to_ne_bytes().to_vec(), hex(words)].concat();
     for (tunnel, header, expected) in [
         (VXLAN, "0800000000012300", Some(plain.clone())),
         (VXLAN, "0000000000012300", None),
@@ -176,6 +189,26 @@ fn takes_what_linux_takes() {
         (GRE, "40006558", None),
         (GRE, "07f86558", None),
         (GRE, "00000800", None),
+        (GRE, "100088be000000061000000100000007", None),
+        // From OVS's own tests (system-traffic.at), and from the draft.
+        (
+            ERSPAN,
+            "100088be000000061000000100000007",
+            Some((1, KEY, OPTS_ERSPAN, metadata(1, "0000000700000000"))),
+        ),
+        (
+            ERSPAN,
+            "100088be00000006200000016f54b41700008078",
+            Some((1, KEY, OPTS_ERSPAN, metadata(2, "6f54b41700008078"))),
+        ),
+        (
+            ERSPAN,
+            "100022eb000000061fffffff00000007",
+            Some((0x3ff, KEY, OPTS_ERSPAN, metadata(1, "0000000700000000"))),
+        ),
+        (ERSPAN, "100088be000000063000000100000007", None),
+        (ERSPAN, "000088be1000000100000007", None),
+        (ERSPAN, "00006558", None),
     ] {
         assert_eq!(kept(&tunnel, header).ok(), expected, "{tunnel:?} {header}");
     }
@@ -213,7 +246,7 @@ fn congestion_marks_come_out_of_the_tunnel() {
 }
 
 fn any_tunnel() -> impl Strategy<Value = Tunnel> {
-    prop::sample::select(vec![VXLAN, POLICY, GENEVE, GRE])
+    prop::sample::select(vec![VXLAN, POLICY, GENEVE, GRE, ERSPAN])
 }
 
 proptest! {
@@ -227,13 +260,21 @@ proptest! {
         if tunnel == GENEVE {
             key.opts[..opts.len()].copy_from_slice(&opts);
             (key.opts_kind, key.opts_len) = (OPTS_GENEVE, opts.len() as u8);
+        } else if tunnel == ERSPAN {
+            key.id = Be64::new(id & 0x3ff);
+            key.opts[..4].copy_from_slice(&u32::from(1 + policy % 2).to_ne_bytes());
+            key.opts[6..8].copy_from_slice(&policy.to_be_bytes());
+            if policy % 2 == 1 {
+                key.opts[4..8].copy_from_slice(&STAMP.time.to_be_bytes());
+            }
+            (key.opts_kind, key.opts_len) = (OPTS_ERSPAN, 12);
         } else if tunnel == POLICY {
             key.opts[..4].copy_from_slice(&u32::from(policy).to_ne_bytes());
             (key.opts_kind, key.opts_len) = (OPTS_VXLAN, 4);
         }
         let frame = spec.bytes();
         let (outer, bytes) = wrap(&tunnel, &key, &frame).unwrap();
-        let at = if tunnel == GRE { 0 } else { UDP_HEADER_LEN };
+        let at = if tunnel.is_udp() { UDP_HEADER_LEN } else { 0 };
         let (got, inner) = unwrap(&tunnel, outer.tos, &bytes[at..]).unwrap();
         prop_assert_eq!(&inner, &frame);
         prop_assert_eq!(&got.opts[..got.opts_len.into()], &key.opts[..key.opts_len.into()]);
@@ -241,7 +282,7 @@ proptest! {
             prop_assert_eq!(got.flags, flags & (KEY | CSUM));
             prop_assert_eq!(got.id.get(), if flags & KEY != 0 { id } else { 0 });
         } else {
-            prop_assert_eq!((got.id.get(), got.flags & KEY), (id, KEY));
+            prop_assert_eq!((got.id, got.flags & KEY), (key.id, KEY));
         }
         // A byte less than the headers is refused.
         for len in 0..bytes.len() - frame.len() - at {
@@ -251,10 +292,10 @@ proptest! {
 
     #[test]
     fn nonsense_is_refused_or_taken(
-        tunnel in any_tunnel(), bytes in prop::collection::vec(any::<u8>(), 0..400), tos: u8, start in 0usize..4,
+        tunnel in any_tunnel(), bytes in prop::collection::vec(any::<u8>(), 0..400), tos: u8, start in 0usize..5,
     ) {
         // Starts that are likely to be looked into.
-        let starts = ["", "08000000", "00006558", "3f006558"];
+        let starts = ["", "08000000", "00006558", "3f006558", "100088be0000000010"];
         let bytes = [hex(starts[start]), bytes].concat();
         if let Ok((key, frame)) = unwrap(&tunnel, tos, &bytes) {
             prop_assert!(frame.len() >= 14 && frame.len() < bytes.len());

@@ -5,9 +5,9 @@
 //! worker ─▶ UDP or raw socket ─▶ decapsulate ─▶ Inlet ─▶ datapath
 //! ```
 //!
-//! A tunnel has no interface: its name and number are the port's alone. GRE's ports take IPv6 as well, which Linux
-//! leaves to another kind of device; and they take GRE's checksums, for which Linux's ports drop packets. Geneve takes UDP
-//! without a checksum over IPv6 (RFC 6935), as it does in the devices that ovs-vswitchd makes on Linux, and not in its ports.
+//! A tunnel has no interface: its name and number are the port's alone. GRE's ports take GRE's checksums, for which Linux's
+//! ports drop packets. Geneve takes UDP without a checksum over IPv6 (RFC 6935), as it does in the devices that ovs-vswitchd
+//! makes on Linux, and not in Linux's ports. A Geneve packet for which no time to live is asked gets the host's, not 0.
 
 mod sender;
 
@@ -24,7 +24,8 @@ use rustix::event::{Timespec, epoll};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use sender::Sender;
 pub(crate) use sender::TunnelPort;
@@ -34,6 +35,10 @@ pub(crate) struct End {
     tunnel: Tunnel,
     sender: Sender,
     counts: Counts,
+    /// Of ERSPAN. Relaxed: every packet gets a number of its own.
+    sequence: AtomicU32,
+    /// When the tunnel was opened, from where ERSPAN's time counts.
+    opened: Instant,
 }
 
 /// As the interface of Linux's tunnel counts. All relaxed: counters.
@@ -62,17 +67,23 @@ pub(crate) struct Listeners {
 /// # Errors
 /// `EADDRINUSE`; `EPERM` without CAP_NET_RAW; `EAFNOSUPPORT` without IPv4 and IPv6.
 pub(crate) fn open(tunnel: Tunnel) -> Result<(Listeners, Arc<End>)> {
-    let end = Arc::new(End { tunnel, sender: Sender::open(tunnel)?, counts: Counts::default() });
+    let end = Arc::new(End {
+        tunnel,
+        sender: Sender::open(tunnel)?,
+        counts: Counts::default(),
+        sequence: AtomicU32::new(0),
+        opened: Instant::now(),
+    });
     let mut sockets = Vec::new();
-    for v6 in [false, true] {
+    for v6 in [false, true].into_iter().filter(|&v6| tunnel.is_over(v6)) {
         let opened = match tunnel.protocol {
-            Protocol::Gre => OuterListener::gre(v6).map(|one| vec![one]),
+            Protocol::Gre { .. } | Protocol::Erspan { .. } => OuterListener::gre(v6).map(|one| vec![one]),
             _ => OuterListener::udp(v6, tunnel.dst_port).map(Vec::from),
         };
         match opened.map_err(Errno::from) {
             Ok(opened) => sockets.extend(opened),
-            Err(Errno::EAFNOSUPPORT) if v6 && !sockets.is_empty() => {}
-            Err(Errno::EAFNOSUPPORT) if !v6 => {}
+            // Without IPv6, or without IPv4, the other will do.
+            Err(Errno::EAFNOSUPPORT) if tunnel.is_over(!v6) => {}
             Err(errno) => return Err(errno),
         }
     }
@@ -160,14 +171,14 @@ impl End {
             tp_dst: Be16::new(self.tunnel.dst_port),
             ..FlowKey::ZERO.tunnel
         });
-        if self.tunnel.protocol == Protocol::Gre {
+        if !self.tunnel.is_udp() {
             (key.tp_src, key.tp_dst) = (Be16::ZERO, Be16::ZERO);
         }
         tunnel::decapsulate(&self.tunnel, &mut key, frame)?;
         tunnel::repair_checksum(frame);
         self.counts.rx_packets.fetch_add(1, Relaxed);
         // Linux's GRE device counts the Ethernet header, the others do not.
-        let header = if self.tunnel.protocol == Protocol::Gre { 0 } else { 14 };
+        let header = if self.tunnel.is_udp() { 14 } else { 0 };
         self.counts.rx_bytes.fetch_add(frame.len().saturating_sub(header) as u64, Relaxed);
         frame.set_tunnel(key);
         Ok(())
@@ -175,6 +186,10 @@ impl End {
 
     fn count_bad(&self, errno: Errno) {
         let counts = &self.counts;
+        if errno == Errno::EPROTONOSUPPORT && !self.tunnel.is_udp() {
+            // Another port's kind of GRE, perhaps: every socket gets all of it.
+            return;
+        }
         let counter = if errno == Errno::EPROTONOSUPPORT { &counts.rx_dropped } else { &counts.rx_errors };
         counter.fetch_add(1, Relaxed);
     }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pfnl_datapath::key::{Be16, TunnelKey};
 use pfnl_datapath::packet::Packet;
 use pfnl_datapath::port::{Port, PortKind, PortName, PortStats};
-use pfnl_datapath::tunnel::{self, Protocol, Tunnel};
+use pfnl_datapath::tunnel::{self, Protocol, Stamp, Tunnel};
 use pfnl_platform::{Errno, Result};
 use pfnl_rawio::{OuterProtocol, OuterSender, source_to};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -37,14 +37,19 @@ impl Sender {
     /// # Errors
     /// `EPERM` without CAP_NET_RAW; `EAFNOSUPPORT` without IPv4 and IPv6.
     pub(super) fn open(tunnel: Tunnel) -> Result<Sender> {
-        let protocol = if tunnel.protocol == Protocol::Gre { OuterProtocol::Gre } else { OuterProtocol::Udp };
+        let protocol = if tunnel.is_udp() { OuterProtocol::Udp } else { OuterProtocol::Gre };
         let open = |v6, fragment| match OuterSender::open(v6, protocol, fragment).map_err(Errno::from) {
             Ok(socket) => Ok(Some(socket)),
             Err(Errno::EAFNOSUPPORT) => Ok(None),
             Err(errno) => Err(errno),
         };
-        let v4 = open(false, true)?.zip(open(false, false)?).map(<[OuterSender; 2]>::from);
-        let v6 = open(true, false)?;
+        let (mut v4, mut v6) = (None, None);
+        if tunnel.is_over(false) {
+            v4 = open(false, true)?.zip(open(false, false)?).map(<[OuterSender; 2]>::from);
+        }
+        if tunnel.is_over(true) {
+            v6 = open(true, false)?;
+        }
         if v4.is_none() && v6.is_none() {
             return Err(Errno::EAFNOSUPPORT);
         }
@@ -68,7 +73,13 @@ impl End {
     fn send(&self, mut frame: Frame, key: &TunnelKey, hash: u32) -> Result<()> {
         let (src, dst) = ends(key).ok_or(Errno::EINVAL)?;
         let len = frame.len();
-        let outer = tunnel::encapsulate(&self.tunnel, key, hash, &mut frame)?;
+        let mut stamp = Stamp::default();
+        if let Protocol::Erspan { .. } = self.tunnel.protocol {
+            stamp.sequence = self.sequence.fetch_add(1, Relaxed);
+            // It wraps after five days, as it is to.
+            stamp.time = (self.opened.elapsed().as_micros() / 100) as u32;
+        }
+        let outer = tunnel::encapsulate(&self.tunnel, key, hash, stamp, &mut frame)?;
         let mut from = src;
         if outer.udp_checksum {
             let src = from.map_or_else(|| self.sender.source(dst), Ok)?;
