@@ -74,8 +74,14 @@ done
 sh /extra/kpi.sh || fail "families in C, and programs written for Linux"
 
 echo "-- AF_NETLINK taken over"
+kldload /extra/native.ko || fail "kldload native"
+./snl || fail "the native family, before takeover"
 kenv net.pfnl.takeover=1 >/dev/null
 kldload /extra/pfnl.ko || fail "kldload with takeover"
+./snl || fail "the native family, with takeover"
+./snl threads || fail "the native family, with threads on its sockets"
+[ "$(sysctl -n net.pfnl.sockets)" = 0 ] || fail "sockets are left that were handed over"
+genl list | grep -q nativetest || fail "genl list, with takeover"
 ./sockets 38 || fail "sockets of AF_NETLINK"
 ./sockets >/dev/null || fail "sockets of our own family, with takeover"
 ifconfig epair create >/dev/null || ifconfig tap create >/dev/null || fail "ifconfig create"
@@ -85,6 +91,8 @@ route -n get 127.0.0.1 >/dev/null || fail "route, with takeover"
 netstat -rn | grep -q lo0 || fail "netstat, with takeover"
 kldunload pfnl || fail "kldunload with takeover"
 ifconfig lo0 | grep -q 127.0.0.9 || fail "ifconfig, after takeover"
+./snl || fail "the native family, after takeover"
+kldunload native || fail "kldunload native"
 genl list >/dev/null || fail "the native generic netlink, after takeover"
 
 complaints && fail "the kernel complains"

@@ -532,6 +532,11 @@ impl<P: Platform> Domain<P> {
         tables.families.get(at).cloned()
     }
 
+    /// Whether a family of that name is registered.
+    pub fn has_family(&self, name: &[u8]) -> bool {
+        self.family_by_name(name).is_some()
+    }
+
     pub(crate) fn family_by_name(&self, name: &[u8]) -> Option<Shared<Registered>> {
         self.tables.lock().families.iter().find(|family| family.family.name().as_bytes() == name).cloned()
     }

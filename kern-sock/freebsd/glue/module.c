@@ -251,64 +251,20 @@ static struct domain pfnl_domain = {
 	.dom_protosw = { &pfnl_raw, &pfnl_dgram },
 };
 
-/*
- * net.pfnl.takeover: AF_NETLINK too. The native domain steps aside; sockets of its other protocols become its own when
- * they are attached, and know nothing of us from then on.
- */
 static int pfnl_takeover;
-static struct domain *pfnl_native;
-
-static int
-pfnl_netlink_attach(struct socket *so, int protocol, struct thread *td)
-{
-	if (protocol == PFNL_PROTOCOL)
-		return (pfnl_attach(so, protocol, td));
-	for (u_int i = 0; i < pfnl_native->dom_nprotosw; i++) {
-		struct protosw *native = pfnl_native->dom_protosw[i];
-
-		if (native != NULL && native->pr_type == so->so_type) {
-			so->so_proto = native;
-			return (native->pr_attach(so, protocol, td));
-		}
-	}
-	return (EPROTONOSUPPORT);
-}
-
-static struct protosw pfnl_netlink_raw = PFNL_PROTOSW(SOCK_RAW, 0, pfnl_netlink_attach);
-static struct protosw pfnl_netlink_dgram = PFNL_PROTOSW(SOCK_DGRAM, 0, pfnl_netlink_attach);
-
-static struct domain pfnl_netlink_domain = {
-	.dom_family = PF_NETLINK,
-	.dom_name = "pfnl netlink",
-	.dom_flags = DOMF_UNLOADABLE,
-	.dom_nprotosw = 2,
-	.dom_protosw = { &pfnl_netlink_raw, &pfnl_netlink_dgram },
-};
 
 static void
 pfnl_domains_add(void)
 {
 	domain_add(&pfnl_domain);
-	if (!pfnl_takeover)
-		return;
-	pfnl_native = pffinddomain(PF_NETLINK);
-	if (pfnl_native == NULL || (pfnl_native->dom_flags & DOMF_UNLOADABLE) == 0) {
-		printf("pfnl: AF_NETLINK cannot be taken over: the native domain does not step aside\n");
-		pfnl_native = NULL;
-		return;
-	}
-	domain_remove(pfnl_native);
-	domain_add(&pfnl_netlink_domain);
+	if (pfnl_takeover)
+		pfnl_takeover_add();
 }
 
 static void
 pfnl_domains_remove(void)
 {
-	if (pfnl_native != NULL) {
-		domain_remove(&pfnl_netlink_domain);
-		domain_add(pfnl_native);
-		pfnl_native = NULL;
-	}
+	pfnl_takeover_remove();
 	domain_remove(&pfnl_domain);
 }
 

@@ -90,6 +90,26 @@ pr_sosend_t	pfnl_sosend;
 pr_soreceive_t	pfnl_soreceive;
 pr_ctloutput_t	pfnl_ctloutput;
 pr_setsbopt_t	pfnl_setsbopt;
+/* How many calls of a socket of AF_NETLINK are under way (glue/takeover.c counts). */
+volatile u_int	*pfnl_calls(struct socket *);
+/*
+ * pr_sosend for such a socket: takes the datagram's bytes from uio or top, and says whether they ask for a family that
+ * this vnet has not, on a socket that has not been used yet; then they are the caller's, who may give them to
+ * pfnl_send_bytes() after all. They are pfnl_malloc()'s.
+ */
+int	 pfnl_gather(struct socket *, struct uio *, struct mbuf *top, struct pfnl_bytes *, struct pfnl_str *foreign);
+int	 pfnl_send_bytes(struct socket *, struct sockaddr *, struct pfnl_bytes, int flags, struct thread *);
+/* What a socket has been told so far. */
+struct pfnl_settings {
+	uint32_t	 portid;
+	bool		 ext_ack;
+	bool		 cap_ack;
+	bool		 strict_check;
+};
+void	 pfnl_settings(struct socket *, struct pfnl_settings *);
+/* glue/takeover.c */
+void	 pfnl_takeover_add(void);
+void	 pfnl_takeover_remove(void);
 /* 0, or an errno: the vnet then has no sockets of ours. */
 int	 pfnl_vnet_init(void);
 void	 pfnl_vnet_uninit(void);

@@ -1,11 +1,15 @@
 //! send(2) and its relatives: what is sent to the kernel has been handled when the call returns.
 
 use crate::socket::{Pcb, pcb};
-use crate::{address, check, credentials};
+use crate::{address, check, credentials, vnet};
 use alloc::vec::Vec;
 use core::ffi::c_int;
+use core::mem::ManuallyDrop;
+use core::sync::atomic::Ordering;
 use pfnl_kernel::sys;
 use pfnl_platform::Errno;
+use pfnl_proto::msg::{Messages, NLM_F_DUMP};
+use pfnl_proto::{Attrs, genl, nlctrl};
 
 /// The largest datagram, whatever the send buffer: what malloc(9) gives without a fuss.
 const MAX: usize = 4 << 20;
@@ -40,20 +44,36 @@ unsafe fn send(
     flags: c_int,
     td: *mut sys::thread,
 ) -> Result<(), c_int> {
+    // SAFETY: the caller's.
+    unsafe {
+        let bytes = gather(pcb(so), uio, top)?;
+        send_bytes(so, addr, &bytes, flags, td)
+    }
+}
+
+/// # Safety
+/// As pr_sosend.
+unsafe fn send_bytes(
+    so: *mut sys::socket,
+    addr: *mut sys::sockaddr,
+    bytes: &[u8],
+    flags: c_int,
+    td: *mut sys::thread,
+) -> Result<(), c_int> {
     let fail = |errno: Errno| errno.freebsd();
     if flags & sys::MSG_OOB as c_int != 0 {
         return Err(fail(Errno::EOPNOTSUPP));
     }
     // SAFETY: the caller's.
-    let (pcb, to, sender) = unsafe {
+    let (pcb, to, sender, may_wait) = unsafe {
         let pcb = pcb(so);
         let to = if addr.is_null() { None } else { address::read(addr, pcb.link.family).map_err(fail)? };
-        (pcb, to, credentials::of(td))
+        (pcb, to, credentials::of(td), may_wait(so, flags))
     };
-    // SAFETY: the caller's.
-    let (bytes, may_wait) = unsafe { (gather(pcb, uio, top)?, may_wait(so, flags)) };
+    // Relaxed: whoever looks has the socket to itself.
+    pcb.used.store(true, Ordering::Relaxed);
     loop {
-        match pcb.socket.send(to, &bytes, &sender) {
+        match pcb.socket.send(to, bytes, &sender) {
             Ok(()) => return Ok(()),
             // Another user's queue is full: who may wait, waits.
             Err(Errno::EAGAIN) if may_wait => {
@@ -62,6 +82,62 @@ unsafe fn send(
             }
             Err(errno) => return Err(fail(errno)),
         }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_gather(
+    so: *mut sys::socket,
+    uio: *mut sys::uio,
+    top: *mut sys::mbuf,
+    out: *mut sys::pfnl_bytes,
+    foreign: *mut sys::pfnl_str,
+) -> c_int {
+    // SAFETY: as pr_sosend is called; the bytes have a new owner, and the name is among them.
+    unsafe {
+        let pcb = pcb(so);
+        let mut bytes = match gather(pcb, uio, top) {
+            Ok(bytes) => ManuallyDrop::new(bytes),
+            Err(error) => return error,
+        };
+        let name = if pcb.used.load(Ordering::Relaxed) { None } else { asked_for(&bytes) };
+        let name = name.filter(|name| !vnet::domain().is_ok_and(|domain| domain.has_family(name)));
+        if let Some(name) = name {
+            *foreign = sys::pfnl_str { text: name.as_ptr().cast(), len: name.len() };
+        }
+        *out = sys::pfnl_bytes { place: bytes.as_mut_ptr(), len: bytes.len(), capacity: bytes.capacity() };
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_send_bytes(
+    so: *mut sys::socket,
+    addr: *mut sys::sockaddr,
+    bytes: sys::pfnl_bytes,
+    flags: c_int,
+    td: *mut sys::thread,
+) -> c_int {
+    // SAFETY: from `pfnl_gather`, and ours again.
+    unsafe {
+        let bytes = Vec::from_raw_parts(bytes.place, bytes.len, bytes.capacity);
+        send_bytes(so, addr, &bytes, flags, td).err().unwrap_or(0)
+    }
+}
+
+/// The name of the family that a datagram asks nlctrl for, if that is what it does. It is empty when all are asked for
+/// without a dump, as FreeBSD's genl(8) does; Linux knows no such request.
+fn asked_for(datagram: &[u8]) -> Option<&[u8]> {
+    let message = Messages::new(datagram).next()?;
+    let attrs = message.bytes.get(genl::USER_HEADER..)?;
+    let asks = message.header.kind == genl::GENL_ID_CTRL
+        && message.payload().first() == Some(&nlctrl::cmd::GETFAMILY)
+        && message.header.flags & NLM_F_DUMP != NLM_F_DUMP;
+    let mut attrs = Attrs::new(attrs, 0);
+    match attrs.clone().find(|attr| attr.number() == nlctrl::ctrl::FAMILY_NAME) {
+        _ if !asks => None,
+        Some(name) => Some(name.string()),
+        None => attrs.next().is_none().then_some(&[]),
     }
 }
 

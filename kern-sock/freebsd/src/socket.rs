@@ -3,8 +3,10 @@
 use crate::delivery::{Handle, Link};
 use crate::{address, code, count, credentials, vnet};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicU32};
 use pfnl_kernel::{Kernel, sys};
 use pfnl_platform::{Errno, Result, Shared, try_box};
 use pfnl_sock::{Domain, SockAddr, SockType, Socket};
@@ -15,6 +17,10 @@ pub struct Pcb {
     pub socket: Socket<Kernel>,
     /// How the two are joined.
     pub link: Shared<Link>,
+    /// Calls under way, of a socket of AF_NETLINK: glue/takeover.c counts.
+    pub calls: AtomicU32,
+    /// Something was sent.
+    pub used: AtomicBool,
 }
 
 /// A socket's pcb.
@@ -51,7 +57,12 @@ unsafe fn attach(so: *mut sys::socket, protocol: c_int, td: *mut sys::thread) ->
     let prepared = || {
         // SAFETY: the socket is new.
         match unsafe { sys::pfnl_buffers(so) } {
-            0 => try_box(Pcb { socket: socket.clone(), link: link.clone() }),
+            0 => try_box(Pcb {
+                socket: socket.clone(),
+                link: link.clone(),
+                calls: AtomicU32::new(0),
+                used: AtomicBool::new(false),
+            }),
             error => Err(Errno::from_freebsd(error).unwrap_or(Errno::ENOBUFS)),
         }
     };
@@ -157,6 +168,28 @@ unsafe fn show(pcb: &Pcb, which: fn(&Socket<Kernel>) -> SockAddr, out: *mut sys:
     // SAFETY: the caller's.
     unsafe { out.cast::<sys::sockaddr_nl>().write_unaligned(addr) };
     0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_calls(so: *mut sys::socket) -> *mut u32 {
+    // SAFETY: between attach and detach.
+    unsafe { pcb(so).calls.as_ptr() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pfnl_settings(so: *mut sys::socket, out: *mut sys::pfnl_settings) {
+    const SOL_NETLINK: i32 = 270;
+    // SAFETY: between attach and detach.
+    let socket = unsafe { &pcb(so).socket };
+    let is_on = |name| {
+        let mut value = Vec::new();
+        socket.option(SOL_NETLINK, name, &mut value).is_ok() && value.iter().any(|&byte| byte != 0)
+    };
+    let portid = socket.name().portid;
+    let settings =
+        sys::pfnl_settings { portid, cap_ack: is_on(10), ext_ack: is_on(11), strict_check: is_on(12) };
+    // SAFETY: the caller's.
+    unsafe { *out = settings };
 }
 
 // What C puts into its tables is what is here.

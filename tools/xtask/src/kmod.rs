@@ -105,13 +105,14 @@ impl Module {
     }
 }
 
-/// Builds a family written for Linux's kernel interface: one C file with compat-headers, on top of pfnl.ko.
-pub fn family(source: &Path, options: &Options) -> Result<PathBuf> {
+/// Builds a module for tests of one C file: a family written for Linux's kernel interface (`compat`: with
+/// compat-headers), or one of FreeBSD's own.
+pub fn one_file(source: &Path, compat: bool, options: &Options) -> Result<PathBuf> {
     let target = sh::target()?.join("kmod");
     let name = source.file_stem().context("a file without a name")?.to_string_lossy().into_owned();
     let (object, path) = (target.join(format!("{name}.o")), target.join(format!("{name}.ko")));
     let mut clang = Command::new("clang-19");
-    for folder in ["kernel", "include"] {
+    for folder in ["kernel", "include"].iter().filter(|_| compat) {
         clang.arg("-I").arg(sh::root().join("compat-headers").join(folder));
     }
     clang.args(flags(options, &target)?).arg(format!("-DPFNL_MODNAME={name}"));

@@ -73,7 +73,9 @@ pub fn run(options: &Options) -> Result<()> {
     let for_kernel =
         kmod::Options { sysdir: sysdir.clone(), kernel: Some(kernel.clone()), ..kmod::Options::default() };
     let mut modules = kmod::run(&for_kernel)?;
-    modules.push(kmod::family(&sh::root().join("tests/freebsd/kpi/weather.c"), &for_kernel)?);
+    for (source, compat) in [("kpi/weather.c", true), ("takeover/native.c", false)] {
+        modules.push(kmod::one_file(&sh::root().join("tests/freebsd").join(source), compat, &for_kernel)?);
+    }
     let work = sh::target()?.join("freebsd");
     let _ = fs::remove_dir_all(work.join("root"));
     let mut files = modules;
@@ -138,6 +140,8 @@ fn image(work: &Path, root: &Path, files: &[PathBuf], cc: &Path, script: &str) -
         cc.arg("-I").arg(compat.join("include")).arg("-o").arg(extra.join(name));
         sh::read(cc.args(sources).arg("-lpthread"))?;
     }
+    let mut own = Command::new(cc);
+    sh::read(own.arg("-o").arg(extra.join("snl")).arg(tests.join("takeover/snl.c")).arg("-lpthread"))?;
     fs::copy(tests.join("kpi/kpi.sh"), extra.join("kpi.sh"))?;
     // What `cargo xtask port` has built, if it has.
     for name in ["ovs-dpctl", "genl-family-get"] {
