@@ -3,11 +3,8 @@
 //!
 //! ovs-vswitchd makes such devices by RTM_NEWLINK and, where the kernel knows none (EOPNOTSUPP), has the datapath make the
 //! tunnel. So such a request goes on to the kernel with a kind of device that no kernel knows: the answer is the kernel's,
-//! whoever reads it and when. All other requests go on as they are.
-//!
-//! ```text
-//! nlmsghdr RTM_NEWLINK │ ifinfomsg │ … LINKINFO { KIND "vxlan" → "Vxlan", DATA { … COLLECT_METADATA } }
-//! ```
+//! whoever reads it and when. It is the same with the end of such a device where there is none, which ovs-vswitchd then takes
+//! for done. All other requests go on as they are.
 
 use crate::table;
 use libc::{c_int, iovec};
@@ -30,5 +27,12 @@ pub fn instead(fd: c_int, vectors: &[iovec]) -> Option<Vec<u8>> {
         let count = vectors.len() as libc::c_ulong;
         libc::process_vm_readv(libc::getpid(), &raw const local, 1, vectors.as_ptr(), count, 0)
     });
-    (usize::try_from(copied) == Ok(length) && rename_tunnels(&mut bytes)).then_some(bytes)
+    (usize::try_from(copied) == Ok(length) && rename_tunnels(&mut bytes, exists)).then_some(bytes)
+}
+
+/// Whether there is an interface of this name.
+fn exists(name: &[u8]) -> bool {
+    let Ok(name) = std::ffi::CString::new(name) else { return false };
+    // SAFETY: the name is a C string.
+    crate::quietly(|| unsafe { libc::if_nametoindex(name.as_ptr()) }) != 0
 }

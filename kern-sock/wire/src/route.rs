@@ -6,6 +6,10 @@
 //! Numbers are those of linux/rtnetlink.h, linux/if_link.h and linux/if_tunnel.h.
 
 const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+/// A request that no kernel knows.
+const RTM_NONE: u16 = 0x0fff;
+const IFLA_IFNAME: u16 = 3;
 /// What is in front of a link's attributes: struct nlmsghdr and struct ifinfomsg.
 pub const LINK_HEADERS: usize = 16 + 16;
 const IFLA_LINKINFO: u16 = 18;
@@ -24,8 +28,14 @@ const TUNNELS: &[(&[u8], u16)] = &[
     (b"ip6erspan", 18),
 ];
 
-/// Gives the tunnels with metadata in a datagram of requests a kind that is none. Tells whether there were any.
-pub fn rename_tunnels(bytes: &mut [u8]) -> bool {
+/// Names that ovs-vswitchd gives to tunnels, with a number behind some.
+const NAMES: &[&[u8]] =
+    &[b"vxlan_sys", b"genev_sys", b"gre_sys", b"ip6gre_sys", b"erspan_sys", b"ip6erspan_sys"];
+
+/// In a datagram of requests, gives new tunnels with metadata a kind that is none, and makes the end of one of
+/// ovs-vswitchd's that is no interface (`exists`) a request that is none: both are then EOPNOTSUPP, as where a kernel
+/// knows no such devices. Tells whether there were any.
+pub fn rename_tunnels(bytes: &mut [u8], exists: impl Fn(&[u8]) -> bool) -> bool {
     let mut found = false;
     let mut at = 0_usize;
     while let Some(&[a, b, c, d, e, f]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -33,16 +43,32 @@ pub fn rename_tunnels(bytes: &mut [u8]) -> bool {
         let Some(end) = at.checked_add(length).filter(|&end| length >= 16 && end <= bytes.len()) else {
             break;
         };
-        if u16::from_ne_bytes([e, f]) == RTM_NEWLINK
-            && let Some(kind) = bytes.get(at..end).and_then(kind_of_tunnel)
-            && let Some(first) = bytes.get_mut(at + kind)
-        {
-            first.make_ascii_uppercase();
-            found = true;
-        }
+        let Some(request) = bytes.get_mut(at..end) else { break };
+        found |= match u16::from_ne_bytes([e, f]) {
+            RTM_NEWLINK => match kind_of_tunnel(request).and_then(|kind| request.get_mut(kind)) {
+                Some(first) => {
+                    first.make_ascii_uppercase();
+                    true
+                }
+                None => false,
+            },
+            RTM_DELLINK if is_tunnel(request, &exists) => {
+                request[4..6].copy_from_slice(&RTM_NONE.to_ne_bytes());
+                true
+            }
+            _ => false,
+        };
         at = end.next_multiple_of(4);
     }
     found
+}
+
+/// Whether a request names a tunnel of ovs-vswitchd's that is no interface, and nothing but the name says which.
+fn is_tunnel(request: &[u8], exists: impl Fn(&[u8]) -> bool) -> bool {
+    let by_name = request.get(20..24) == Some(&[0; 4]);
+    let Some((_, name)) = find(request, LINK_HEADERS, IFLA_IFNAME).filter(|_| by_name) else { return false };
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    NAMES.iter().any(|start| name.starts_with(start)) && !exists(name)
 }
 
 /// Where in a request the kind of a tunnel with metadata stands.
@@ -110,7 +136,7 @@ mod tests {
             (request(17, &link(b"vxlan\0", &attr(25, &[1]))[LINK_HEADERS..]), false),
         ] {
             let mut after = bytes.clone();
-            assert_eq!(rename_tunnels(&mut after), renamed);
+            assert_eq!(rename_tunnels(&mut after, |_| true), renamed);
             let changed: Vec<_> = bytes.iter().zip(&after).filter(|(a, b)| a != b).collect();
             assert_eq!(changed.len(), usize::from(renamed));
             assert!(changed.iter().all(|(a, b)| a.to_ascii_uppercase() == **b));
@@ -118,9 +144,29 @@ mod tests {
         // In the middle of a batch; and cut short anywhere it is left alone, without harm.
         let tunnel = link(b"vxlan\0", &attr(25, &[1]));
         let mut batch = [request(16, &[]), tunnel.clone(), request(18, &[])].concat();
-        assert!(rename_tunnels(&mut batch));
+        assert!(rename_tunnels(&mut batch, |_| true));
         for length in 0..tunnel.len() {
-            assert!(!rename_tunnels(&mut tunnel[..length].to_vec()));
+            assert!(!rename_tunnels(&mut tunnel[..length].to_vec(), |_| true));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_tunnel_that_is_no_interface_is_no_request() {
+        let end = |name: &[u8]| request(RTM_DELLINK, &attr(IFLA_IFNAME, name));
+        let mut by_number = end(b"gre_sys\0");
+        by_number[20] = 1;
+        for (bytes, exists, changed) in [
+            (end(b"vxlan_sys_4789\0"), false, true),
+            (end(b"erspan_sys"), false, true),
+            (end(b"vxlan_sys_4789\0"), true, false),
+            (end(b"eth0\0"), false, false),
+            (by_number, false, false),
+            (request(RTM_DELLINK, &[]), false, false),
+        ] {
+            let mut after = bytes.clone();
+            assert_eq!(rename_tunnels(&mut after, |_| exists), changed);
+            assert_eq!(after[4..6] != bytes[4..6], changed);
+            assert_eq!((&after[..4], &after[6..]), (&bytes[..4], &bytes[6..]));
         }
     }
 
@@ -134,7 +180,7 @@ mod tests {
                 let at = (seed >> 33) as usize % bytes.len();
                 bytes[at] = (seed >> 24) as u8;
             }
-            rename_tunnels(&mut bytes);
+            rename_tunnels(&mut bytes, |_| seed & 1 == 0);
         }
     }
 }

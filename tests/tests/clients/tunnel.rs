@@ -131,6 +131,11 @@ fn over_ipv4() -> Result<()> {
             // In many pieces inside, and each piece of a size that is sent in two outside.
             quiet("ip", &["link", "set", "dp0", "mtu", "1500"])?;
             ends.peer.ip(&["link", "set", "dp0", "mtu", "1500"])?;
+            // The ports follow their interfaces a little later.
+            let end = Instant::now() + Duration::from_secs(10);
+            while quiet("ping", &["-n", "-c", "1", "-W", "1", "-s", "8000", "10.77.0.2"]).is_err()
+                && Instant::now() < end
+            {}
             ends.ping_with(&["-c", "2", "-i", "0.1", "-s", "8000"])?;
         }
     }
@@ -170,7 +175,7 @@ fn linux_device() -> Result<()> {
             return skip("this kernel knows no vxlan");
         }
         peer.ip(&["address", "add", "10.77.0.2/24", "dev", "vx"])?;
-        peer.ip(&["link", "set", "vx", "up"])?;
+        peer.ip(&["link", "set", "vx", "mtu", "1350", "up"])?;
         let near = End { number: 1, host: Host::serve("kernel")?, peer: None };
         near.dpctl(&["add-dp", "dp0"])?.succeeds()?;
         let extensions = if extra == ["gbp"] { ",exts=gbp" } else { "" };
