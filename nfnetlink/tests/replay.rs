@@ -163,3 +163,48 @@ fn linux_6_12_answers_the_same() {
     conntrack.set_observer(None).unwrap();
     domain.shut_down();
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    /// Requests with bytes changed or cut off: whatever is answered, each message is whole, and the table stays sound.
+    #[test]
+    fn broken_requests_are_answered(
+        changes in proptest::collection::vec((proptest::prelude::any::<(u16, u8)>(), 0usize..4), 150),
+    ) {
+        let golden = std::fs::read_to_string(GOLDEN).unwrap();
+        let domain = Domain::<User>::try_new().unwrap();
+        let conntrack = Shared::try_new(Conntrack::try_new().unwrap()).unwrap();
+        pfnl_nfnetlink::register(&domain, &conntrack).unwrap();
+        let listener = open(&domain, 7, 0x3f, true);
+        let socket = open(&domain, 8, 0, true);
+        let sender = Credentials { pid: 1, uid: 0, gid: 0, net_admin: true, net_broadcast: true };
+        for (line, ((at, value), what)) in golden.lines().filter(|line| line.starts_with('R')).zip(changes) {
+            let mut tx = unhex(line.split('\t').nth(3).unwrap());
+            // Behind the header's length, so that there is something to answer.
+            let at = 4 + usize::from(at) % (tx.len() - 4);
+            match what {
+                0 => {}
+                1 => tx[at] = value,
+                2 => tx[at] ^= 1 << (value % 8),
+                _ => {
+                    tx.truncate(at.max(16));
+                    let len = (tx.len() as u32).to_ne_bytes();
+                    tx[..4].copy_from_slice(&len);
+                }
+            }
+            let _ = socket.send(None, &tx, &sender);
+            for _ in 0..20 {
+                messages(&received(&socket));
+            }
+            messages(&received(&listener));
+        }
+        let mut cursor = Default::default();
+        let walked = core::iter::from_fn(|| conntrack.next(&mut cursor)).count();
+        proptest::prop_assert!(walked <= conntrack.count() as usize);
+        conntrack.flush(|_| true);
+        conntrack.tick();
+        proptest::prop_assert_eq!(conntrack.count(), 0);
+        conntrack.set_observer(None).unwrap();
+        domain.shut_down();
+    }
+}

@@ -88,7 +88,7 @@ pub fn script(name: &str) -> String {
 }
 
 /// The Python of target/venv, which `cargo xtask` fills.
-fn python_with_pyroute2() -> Result<String> {
+pub fn python_with_pyroute2() -> Result<String> {
     let target: PathBuf = built()?.parent().context("no target folder")?.to_owned();
     let python = target.join("venv/bin/python3");
     match python.exists() {

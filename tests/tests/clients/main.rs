@@ -5,6 +5,7 @@
 use pfnl_tests::runner::{self, Test};
 use std::process::ExitCode;
 
+mod conntrack;
 mod dpctl;
 mod families;
 mod ports;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         families::TESTS,
         process::TESTS,
         dpctl::TESTS,
+        conntrack::TESTS,
         traffic::TESTS,
         trouble::TESTS,
         ports::TESTS,

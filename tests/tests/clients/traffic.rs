@@ -25,14 +25,14 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Two peers on ports 1 and 2 of `dp0`.
-struct Switch {
-    host: Host,
-    left: Peer,
-    right: Peer,
+pub struct Switch {
+    pub host: Host,
+    pub left: Peer,
+    pub right: Peer,
 }
 
 impl Switch {
-    fn new(name: &str) -> Result<Switch> {
+    pub fn new(name: &str) -> Result<Switch> {
         sandbox::tap_allowed().or_skip()?;
         let left = Peer::new("left", "p1", "10.9.0.1")?;
         let right = Peer::new("right", "p2", "10.9.0.2")?;
@@ -43,7 +43,7 @@ impl Switch {
         Ok(Switch { host, left, right })
     }
 
-    fn flow(&self, key: &str, actions: &str) -> Result<()> {
+    pub fn flow(&self, key: &str, actions: &str) -> Result<()> {
         self.host.dpctl(&["add-flow", "dp0", key, actions])?.succeeds()?;
         Ok(())
     }
@@ -69,7 +69,7 @@ impl Switch {
     }
 }
 
-fn ping(from: &Peer, to: &str, options: &[&str]) -> Result<()> {
+pub fn ping(from: &Peer, to: &str, options: &[&str]) -> Result<()> {
     let command = [&["ping", "-n", "-W", "2"], options, &[to]].concat();
     client::run(&from.enter(), &command, Duration::from_secs(60))?.prints(" 0% packet loss")?;
     Ok(())

@@ -74,6 +74,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "iperf3",             probe: Probe::Program("iperf3"),         parts: CLIENTS, why: "TCP traffic with offloads" },
     Package { name: "ethtool",            probe: Probe::Program("ethtool"),        parts: PEERS,   why: "the ports' tests turn offloads off" },
     Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: PEERS,   why: "what arrives at a peer" },
+    Package { name: "conntrack",          probe: Probe::Program("conntrack"),      parts: CLIENTS, why: "conntrack: a client of NETLINK_NETFILTER" },
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
     Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: PEERS,   why: "pyroute2 in target/venv: a client" },
     Package { name: "linux-libc-dev",     probe: Probe::File("/usr/include/linux/openvswitch.h"), parts: CLIENTS, why: "Linux's own numbers, to compare ours with" },

@@ -74,6 +74,9 @@ pub(super) fn track<P: Platform, Pk: Packet>(
     let layers = frame.layers(key)?;
     let is_known = is_known(table, section, frame, key, &layers, ct)?;
     if !is_known {
+        if !ct.commit && told_of_expected(table, section, frame, key, &layers, ct.zone)? {
+            return Ok(true);
+        }
         frame.tracked = find(table, section, frame, key, &layers, ct.zone)?;
         tell(frame.tracked.as_ref(), key, ct.zone, 0);
     }
@@ -176,7 +179,7 @@ fn commit<P: Platform>(
     let conn = &tracked.conn;
     let is_new = !conn.has(CONFIRMED);
     if is_new && !table.zone_has_room(ct.zone) {
-        return Err(Errno::ENOSPC);
+        return Err(Errno::ENOMEM);
     }
     if let Some(mask) = ct.event_mask {
         conn.set_event_mask(mask);
@@ -233,17 +236,51 @@ fn is_known<P: Platform, Pk: Packet>(
         return Ok(frame.tracked.is_some());
     }
     // From user space, which got it after a CT of this zone.
-    let was_tracked = key.ct_state & (state::TRACKED | state::INVALID | state::NEW) == state::TRACKED;
-    if !was_tracked || key.ct_zone != ct.zone || key.ip_frag != FRAG_NONE {
+    let was_tracked =
+        key.ct_state & (state::TRACKED | state::INVALID) == state::TRACKED && key.ct_zone == ct.zone;
+    // As Linux: one that is to turn its connection's direction is looked at too.
+    if !was_tracked && !(ct.force && key.ct_state == 0) || key.ip_frag != FRAG_NONE {
         return Ok(false);
     }
     let Some(looked) = look(&mut frame.packet, key, layers, ct.zone)? else { return Ok(false) };
-    if let Some((conn, Place { is_reply })) = table.find(section, &looked.tuple)
-        && !(ct.force && is_reply)
-    {
+    // One that was translated is what answers to it are the answers of.
+    let is_translated = key.ct_state & (state::SRC_NAT | state::DST_NAT) != 0;
+    let tuple = if is_translated { looked.tuple.invert() } else { Some(looked.tuple) };
+    let Some(tuple) = tuple else { return Ok(false) };
+    if let Some((conn, Place { is_reply })) = table.find(section, &tuple) {
+        let is_reply = is_reply != is_translated;
+        if ct.force && is_reply {
+            table.remove(conn);
+            return Ok(false);
+        }
         frame.tracked = Some(Tracked { conn: conn.clone(), is_reply, is_error: looked.is_error });
     }
     Ok(frame.tracked.is_some())
+}
+
+/// A packet that begins an expected connection, and does not commit it, is only told what it would be: it may be lost on its
+/// way through user space, and the expectation must not be lost with it. Answers whether it is such.
+fn told_of_expected<P: Platform, Pk: Packet>(
+    table: &Conntrack<P>,
+    section: &P::Guard,
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    layers: &Layers,
+    zone: u16,
+) -> Result<bool> {
+    if !table.is_expecting() {
+        return Ok(false);
+    }
+    let Some(looked) = look(&mut frame.packet, key, layers, zone)? else { return Ok(false) };
+    if looked.is_error || table.find(section, &looked.tuple).is_some() {
+        return Ok(false);
+    }
+    let Some(master) = table.expecting_master(&looked.tuple) else { return Ok(false) };
+    frame.tracked = None;
+    let tracked = Tracked { conn: master, is_reply: false, is_error: false };
+    tell(Some(&tracked), key, zone, 0);
+    key.ct_state = state::TRACKED | state::NEW | state::RELATED;
+    Ok(true)
 }
 
 /// The connection of a packet; a new one if need be. None: the packet is invalid.

@@ -137,6 +137,20 @@ impl<P: Platform> Conntrack<P> {
         Tuple { src_port: Be16::ZERO, dst_port: port, proto, ..back }
     }
 
+    /// Whether anything is expected at all, perhaps.
+    pub(crate) fn is_expecting(&self) -> bool {
+        // Relaxed: as in `expected`.
+        self.expecting.load(Ordering::Relaxed)
+    }
+
+    /// Who expects a connection; it is expected on.
+    pub(crate) fn expecting_master(&self, tuple: &Tuple) -> Option<Shared<Conn<P>>> {
+        let now = P::now();
+        let all = self.expectations.lock();
+        let found = all.iter().find(|old| old.fits(tuple) && !old.is_over(now));
+        found.map(|found| found.master.clone())
+    }
+
     /// Takes the expectation that a new connection fits.
     pub(crate) fn expected(&self, tuple: &Tuple) -> Option<Expectation<P>> {
         // Relaxed: who has just been told of an expectation has sent nothing yet that it is for.

@@ -134,6 +134,10 @@ fn choose_address(tuple: &mut Tuple, original: &Tuple, end: End, range: &Range) 
     let Some((min, max)) = range.addresses else { return };
     let version = tuple.version;
     let (min, max) = (number(version, &min), number(version, &max));
+    if max == 0 {
+        // As Linux: the address stays, and its port unless answers would belong to another connection.
+        return;
+    }
     let place = match end {
         End::Src => &mut tuple.src,
         End::Dst => &mut tuple.dst,

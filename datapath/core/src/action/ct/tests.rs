@@ -243,6 +243,15 @@ fn a_packet_is_counted_once() {
     assert_eq!((turned.ct_state, dp.conntrack().count()), (TRACKED | NEW, 1));
     assert_eq!(turned.ct_orig_tp_src.get(), 2000);
     assert_eq!(key(&dp, udp.packet(), ct()).ct_state, TRACKED | ESTABLISHED | REPLY_DIR);
+    // So it does for a packet that user space sends back with what was known of it.
+    let state = TRACKED | ESTABLISHED | REPLY_DIR;
+    let mut back = FlowKey { ct_state: state, ct_zone: 5, mac_proto: 1, ..FlowKey::ZERO };
+    dp.execute(udp.packet(), &mut back, &actions([act(forced.clone())])).unwrap();
+    assert_eq!((back.ct_state, back.ct_orig_tp_src.get()), (TRACKED | NEW, 1000));
+    // And for one of which nothing is known yet.
+    let turned = key(&dp, reversed(&udp).packet(), forced.clone());
+    assert_eq!((turned.ct_state, turned.ct_orig_tp_src.get()), (TRACKED | NEW, 2000));
+    key(&dp, udp.packet(), ct());
     // The original direction stays what it is.
     let same = run(&dp, reversed(&udp).packet(), [act(ct()), act(forced)]);
     assert_eq!((same.ct_state, dp.conntrack().count()), (TRACKED | ESTABLISHED, 1));
@@ -579,4 +588,56 @@ fn packets_that_begin_a_connection_at_once_all_pass() {
     assert_eq!(dp.conntrack().count(), FLOWS.into());
     assert_eq!(dp.conntrack().flush(|_| true), FLOWS.into());
     assert_eq!((dp.conntrack().count(), dp.conntrack().zone_limit(5).count), (0, 0));
+}
+
+/// What user space got after translation finds its connection again, in its direction.
+#[test]
+fn a_translated_packet_comes_back_from_user_space() {
+    let (dp, [_, out, _]) = datapath();
+    let udp = spec(false, 17);
+    let to = [10, 0, 0, 77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    run(&dp, udp.packet(), [act(nat(End::Src, to, to, None)), Action::Output(2)]);
+    let sent = key_of(&packet(&out.take_one()));
+    let answer =
+        Spec { dst: wide(&sent.ipv4_src), ports: (udp.ports.1, sent.tp_src.get()), ..reversed(&udp) };
+    let plain = Ct { nat: Some(Nat::default()), ..ct() };
+    let up = run(&dp, answer.packet(), [act(plain), Action::Output(2)]);
+    assert_eq!(up.ct_state, TRACKED | ESTABLISHED | REPLY_DIR | DST_NAT);
+    let back = out.take_one();
+    let mut again = FlowKey { ct_state: up.ct_state, ct_zone: 5, mac_proto: 1, ..FlowKey::ZERO };
+    let marked = Ct { mark: Some(Masked { value: 9, mask: u32::MAX }), ..commit() };
+    dp.execute(packet(&back), &mut again, &actions([act(marked)])).unwrap();
+    assert_eq!((again.ct_mark, dp.conntrack().count()), (9, 1));
+    let conn = dp.conntrack().next(&mut Default::default()).unwrap();
+    assert_eq!(conn.mark_and_labels().0, 9);
+}
+
+/// An all-zero range leaves the address alone, and gives another port where answers would belong to two.
+#[test]
+fn an_all_zero_source_is_the_packets_own() {
+    let (dp, [_, out, _]) = datapath();
+    let zero = Range { addresses: Some(([0; 16], [0; 16])), ..Range::default() };
+    let first = Spec { ports: (4000, 80), ..spec(false, 17) };
+    let to = |last: u8| {
+        let mut dst = first.dst;
+        dst[3] = last;
+        dst
+    };
+    let same = Range { addresses: Some((to(9), to(9))), ..Range::default() };
+    let dnat = Ct { nat: Some(Nat { new: Some((End::Dst, same)) }), ..commit() };
+    let snat = Ct { zone: 6, nat: Some(Nat { new: Some((End::Src, zero)) }), ..commit() };
+    let ports: Vec<_> = [1, 2]
+        .map(|last| {
+            let packet = Spec { dst: to(last), ..first.clone() }.packet();
+            let list = [act(dnat.clone()), Action::CtClear, act(snat.clone()), Action::Output(2)];
+            run(&dp, packet, list);
+            let sent = out.take_one();
+            verify(&sent);
+            let key = key_of(&super::tests::packet(&sent));
+            assert_eq!((wide(&key.ipv4_src), key.ipv4_dst[3]), (short(false, first.src), 9));
+            key.tp_src.get()
+        })
+        .to_vec();
+    assert_eq!(ports[0], 4000);
+    assert_ne!(ports[1], 4000);
 }

@@ -52,6 +52,12 @@ fn a_data_connection_is_related_to_its_conversation() {
     let other = track(&segment((SERVER, 20), (CLIENT, 40_002), SYN, 1, 0, ""), commit());
     assert_eq!(other.ct_state, TRACKED | NEW);
     let data = segment((SERVER, 20), (CLIENT, 40_001), SYN, 1, 0, "");
+    // Without COMMIT it is told what it would be, and is expected on.
+    for _ in 0..2 {
+        let told = track(&data, ct());
+        assert_eq!((told.ct_state, told.ct_mark), (TRACKED | NEW | RELATED, 7));
+        assert_eq!(told.ct_orig_tp_dst.get(), 21);
+    }
     let related = track(&data, commit());
     assert_eq!((related.ct_state, related.ct_mark), (TRACKED | NEW | RELATED, 7));
     // What is known of it is its master's.
