@@ -13,6 +13,7 @@ use crate::ports::Ports;
 use crate::table::{Cursor, Found, Table, Writer};
 use crate::upcall::Upcall;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, RcuBox, Result, Shared};
 
@@ -36,6 +37,60 @@ pub(crate) const LOST: usize = 2;
 pub(crate) const MASK_HIT: usize = 3;
 pub(crate) const CACHE_HIT: usize = 4;
 const COUNTERS: usize = 5;
+
+/// How many masks a packet of a batch is looked up in at once.
+pub const PATIENCE: usize = 32;
+
+/// What is counted for several packets together.
+pub(crate) struct Tally<Pk> {
+    /// For each packet.
+    pub patience: usize,
+    /// Packets that took more than that.
+    pub late: Vec<Pk>,
+    pub hit: u64,
+    pub mask_hit: u64,
+    pub cache_hit: u64,
+    packets: u64,
+    bytes: u64,
+    now: u64,
+}
+
+impl<Pk: Packet> Tally<Pk> {
+    pub fn new(patience: usize) -> Tally<Pk> {
+        let late = Vec::new();
+        Tally { patience, late, hit: 0, mask_hit: 0, cache_hit: 0, packets: 0, bytes: 0, now: 0 }
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(bytes as u64);
+    }
+
+    /// The moment that counts for all of them.
+    pub fn now<P: Platform>(&mut self) -> u64 {
+        if self.now == 0 {
+            self.now = P::now();
+        }
+        self.now
+    }
+
+    fn commit<P: Platform>(&self, counters: &PerCpu<P, Counters<COUNTERS>>, vport: &Vport<P, Pk>) {
+        self.commit_lookups(counters);
+        if self.packets != 0 {
+            vport.count_rx(self.packets, self.bytes);
+        }
+    }
+
+    /// Of a packet that did not arrive by a port.
+    pub fn commit_lookups<P: Platform>(&self, counters: &PerCpu<P, Counters<COUNTERS>>) {
+        let counters = counters.local();
+        for (which, amount) in [(HIT, self.hit), (MASK_HIT, self.mask_hit), (CACHE_HIT, self.cache_hit)] {
+            if amount != 0 {
+                counters.add(which, amount);
+            }
+        }
+    }
+}
 
 /// As struct ovs_dp_stats and ovs_dp_megaflow_stats.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -128,14 +183,52 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// As [`Datapath::receive`], for a caller that hands over several packets in one section.
     pub fn receive_in(&self, section: &P::Guard, in_port: u32, packet: Pk) {
         if let Some(vport) = self.ports.get(section, in_port) {
-            execute::receive(self, section, vport, None, packet);
+            self.receive_one(section, vport, None, packet);
         }
     }
 
     /// As [`Datapath::receive_in`], for a packet that came out of a tunnel.
     pub fn receive_tunnelled(&self, section: &P::Guard, in_port: u32, tunnel: &TunnelKey, packet: Pk) {
         if let Some(vport) = self.ports.get(section, in_port) {
-            execute::receive(self, section, vport, Some(tunnel), packet);
+            self.receive_one(section, vport, Some(tunnel), packet);
+        }
+    }
+
+    fn receive_one(&self, section: &P::Guard, vport: &Vport<P, Pk>, tunnel: Option<&TunnelKey>, packet: Pk) {
+        let mut tally = Tally::new(usize::MAX);
+        tally.arrived(packet.len());
+        execute::receive(self, section, vport, tunnel, packet, &mut tally);
+        tally.commit(&self.counters, vport);
+    }
+
+    /// As [`Datapath::receive`] for several packets, which are counted together and came at one moment. A packet that is not
+    /// found by the first [`PATIENCE`] masks is put into `late` instead, with nothing but its arrival counted: it is for the
+    /// caller to hand it to [`Datapath::receive_late`] when there is time, so that packets that are dear to look up (an
+    /// attacker's, who has many masks made) do not hold up those that are not.
+    pub fn receive_batch(
+        &self,
+        section: &P::Guard,
+        in_port: u32,
+        packets: impl IntoIterator<Item = Pk>,
+        late: &mut Vec<Pk>,
+    ) {
+        let Some(vport) = self.ports.get(section, in_port) else { return };
+        let mut tally = Tally::new(PATIENCE);
+        core::mem::swap(&mut tally.late, late);
+        for packet in packets {
+            tally.arrived(packet.len());
+            execute::receive(self, section, vport, None, packet, &mut tally);
+        }
+        tally.commit(&self.counters, vport);
+        core::mem::swap(&mut tally.late, late);
+    }
+
+    /// A packet that [`Datapath::receive_batch`] gave back.
+    pub fn receive_late(&self, section: &P::Guard, in_port: u32, packet: Pk) {
+        if let Some(vport) = self.ports.get(section, in_port) {
+            let mut tally = Tally::new(usize::MAX);
+            execute::receive(self, section, vport, None, packet, &mut tally);
+            tally.commit(&self.counters, vport);
         }
     }
 
@@ -263,7 +356,7 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     /// The flow that a packet with this key would take, and what finding it took. Counts as a packet for the order of the masks
     /// and for the cache, and nowhere else.
     pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Found<'g, P> {
-        self.table.lookup(section, key)
+        self.table.lookup(section, key, usize::MAX)
     }
 
     /// How many packets' masks each processor remembers.

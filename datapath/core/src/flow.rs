@@ -79,7 +79,6 @@ pub struct Flow<P: Platform> {
 const SHARDS: usize = 8;
 
 #[derive(Default)]
-#[repr(align(32))]
 struct Shard {
     packets: AtomicU64,
     bytes: AtomicU64,

@@ -77,7 +77,7 @@ pub mod tunnel;
 pub mod upcall;
 mod wire;
 
-pub use datapath::{Datapath, DatapathStats, FlowName, Put};
+pub use datapath::{Datapath, DatapathStats, FlowName, PATIENCE, Put};
 pub use key::FlowKey;
 pub use packet::{Packet, VecPacket};
 pub use table::{Cursor, Found, MASKS_CACHE_SIZE, MAX_MASKS};

@@ -228,10 +228,10 @@ impl<P: Platform, Pk: Packet> Vport<P, Pk> {
         if good { success } else { fail }.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_rx(&self, bytes: usize) {
+    pub(crate) fn count_rx(&self, packets: u64, bytes: u64) {
         let counters = self.counters.local();
-        counters.add(RX_PACKETS, 1);
-        counters.add(RX_BYTES, bytes as u64);
+        counters.add(RX_PACKETS, packets);
+        counters.add(RX_BYTES, bytes);
     }
 
     pub(crate) fn count_rx_error(&self) {

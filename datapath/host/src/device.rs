@@ -26,6 +26,8 @@ pub(crate) struct Device {
     io: RwLock<Option<Box<dyn Io>>>,
     receiver: Mutex<Option<Arc<dyn Receiver>>>,
     queue: Mutex<Vec<Frame>>,
+    /// The receiver has frames that it put off.
+    put_off: AtomicBool,
     drops: Drops,
 }
 
@@ -61,6 +63,7 @@ impl Device {
             io: RwLock::new(Some(io)),
             receiver: Mutex::default(),
             queue: Mutex::default(),
+            put_off: AtomicBool::new(false),
             drops: Drops::default(),
         };
         device.follow(link);
@@ -139,11 +142,29 @@ impl Device {
         let full = batch.frames.len() >= BATCH;
         let receiver = self.receiver.lock().clone();
         match receiver {
-            Some(receiver) => receiver.receive_all(&mut batch.frames),
+            Some(receiver) => {
+                let taken = receiver.receive_all(&mut batch.frames);
+                self.drops.rx_dropped.fetch_add(taken.dropped, Relaxed);
+                if taken.more {
+                    self.put_off.store(true, Relaxed);
+                }
+            }
             None => _ = self.drops.rx_dropped.fetch_add(batch.frames.len() as u64, Relaxed),
         }
         batch.frames.clear();
         if full { Served::More } else { Served::All }
+    }
+
+    /// Whether frames were put off.
+    pub(crate) fn has_put_off(&self) -> bool {
+        self.put_off.load(Relaxed)
+    }
+
+    /// Goes on with frames that were put off.
+    pub(crate) fn resume(&self) {
+        let receiver = self.receiver.lock().clone();
+        let more = receiver.is_some_and(|receiver| receiver.resume());
+        self.put_off.store(more, Relaxed);
     }
 
     /// Sends what is queued. What does not go is dropped and counted.

@@ -45,9 +45,24 @@ pub trait Receiver: Send + Sync + 'static {
     fn receive(&self, frame: Frame);
 
     /// Handles the frames of a batch, in order. For those who can save something by seeing them together.
-    fn receive_all(&self, frames: &mut Vec<Frame>) {
+    fn receive_all(&self, frames: &mut Vec<Frame>) -> Taken {
         frames.drain(..).for_each(|frame| self.receive(frame));
+        Taken::default()
     }
+
+    /// Goes on with what was put off, for a moment; whether there is still more. Called when nothing else is to be done.
+    fn resume(&self) -> bool {
+        false
+    }
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Taken {
+    /// Some of it was put off: [`Receiver::resume`] is to be called.
+    pub more: bool,
+    /// How many frames were dropped, for there was no time for them.
+    pub dropped: u64,
 }
 
 impl<F: Fn(Frame) + Send + Sync + 'static> Receiver for F {

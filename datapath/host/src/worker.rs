@@ -132,18 +132,29 @@ impl Shared {
     fn run(&self) {
         let mut batch = Batch::new();
         let mut events = Vec::with_capacity(64);
+        let mut put_off: Vec<Arc<Device>> = Vec::new();
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         while !self.stop.load(Ordering::Acquire) {
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            let patience = (!put_off.is_empty()).then_some(&at_once);
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), patience) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return eprintln!("pfnl: forwarding thread ends: epoll: {error}"),
             }
+            let idle = events.is_empty();
             for event in events.drain(..) {
                 let token = event.data.u64();
                 let device = self.devices.lock().get(&token).cloned();
                 if let Some(device) = device {
                     self.serve(&device, &mut batch);
+                    if device.has_put_off() && !put_off.iter().any(|known| Arc::ptr_eq(known, &device)) {
+                        put_off.push(device);
+                    }
                 }
             }
+            if idle {
+                put_off.iter().for_each(|device| collect(|| device.resume()));
+            }
+            put_off.retain(|device| device.has_put_off());
         }
     }
 

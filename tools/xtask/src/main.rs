@@ -1,6 +1,7 @@
 //! pfnl's chores. `cargo xtask demo` and `cargo xtask test` are the two commands of the README; `.ci/run` calls
 //! the second and nothing else, so that a laptop and CI do the same.
 
+mod bench_datapath;
 mod compat;
 mod conformance;
 mod demo;
@@ -67,6 +68,11 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measures the datapath beside OVS's own in user space: forwarding, tcp, flows, explosion (root, a few minutes)
+    BenchDatapath {
+        /// Only these
+        names: Vec<String>,
+    },
     /// Installs what the other chores need, and does nothing else
     Setup,
 }
@@ -84,6 +90,7 @@ fn main() -> ExitCode {
         Chore::Conformance => conformance::run(),
         Chore::Oracle { arguments } => conformance::oracle(&arguments),
         Chore::OvsSuite { arguments } => ovs_suite::run(&arguments),
+        Chore::BenchDatapath { names } => bench_datapath::run(&names),
         Chore::Setup => {
             packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Kmod, Part::Lint])
         }

@@ -13,7 +13,7 @@
 
 use super::frame::Frame;
 use super::{Action, Actions, HashAlg, Psample, ct, nsh, resize, set};
-use crate::datapath::{CACHE_HIT, Datapath, HIT, MASK_HIT, MISSED};
+use crate::datapath::{Datapath, MISSED, Tally};
 use crate::deliver::{self, Out};
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
@@ -30,20 +30,22 @@ const MAX_DEPTH: usize = 3;
 const MAX_DEFERRED: usize = 10;
 
 /// A packet came in by a port, out of a tunnel perhaps.
+#[inline(never)]
 pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     dp: &Datapath<P, Pk, U>,
     section: &P::Guard,
     vport: &Vport<P, Pk>,
     tunnel: Option<&TunnelKey>,
     packet: Pk,
+    tally: &mut Tally<Pk>,
 ) {
-    vport.count_rx(packet.len());
     let mut key = FlowKey { in_port: vport.number(), mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
     if let Some(tunnel) = tunnel {
         key.tunnel.clone_from(tunnel);
     }
     let Ok(frame) = Frame::try_new(packet, &mut key) else { return vport.count_rx_error() };
-    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
+    let patience = tally.patience;
+    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0, patience, tally };
     // A packet that is lost on the way is no error of the caller's.
     let _ = run.pass(frame, &mut key, Work::Lookup);
     run.finish();
@@ -60,9 +62,12 @@ pub(crate) fn execute<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
 ) -> Result<()> {
     let mut frame = Frame::try_new(packet, key)?;
     frame.mru = mru;
-    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0 };
+    let mut tally = Tally::new(usize::MAX);
+    let patience = tally.patience;
+    let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0, patience, tally: &mut tally };
     let result = run.pass(frame, key, Work::List(actions.list(), actions.opaque()));
     run.finish();
+    tally.commit_lookups(&dp.counters);
     result
 }
 
@@ -89,6 +94,9 @@ struct Run<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> {
     /// How many of `deferred` are done.
     taken: usize,
     depth: usize,
+    /// How many masks the next lookup may try: only the first of a packet can be given up.
+    patience: usize,
+    tally: &'a mut Tally<Pk>,
 }
 
 impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
@@ -99,7 +107,8 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         }
     }
 
-    /// Does what was put off.
+    /// Does what was put off. Apart, as `lookup` is.
+    #[inline(never)]
     fn finish(&mut self) {
         // What runs here may put off more.
         while let Some(next) = self.deferred.get_mut(self.taken) {
@@ -110,21 +119,24 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         }
     }
 
+    /// Apart from `receive`, so that not both are on one stack frame with the key.
+    #[inline(never)]
     fn lookup(&mut self, mut frame: Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
-        let found = self.dp.table.lookup(self.section, key);
-        let counters = self.dp.counters.local();
-        counters.add(MASK_HIT, found.tried.into());
-        if found.cached {
-            counters.add(CACHE_HIT, 1);
+        let patience = core::mem::replace(&mut self.patience, usize::MAX);
+        let found = self.dp.table.lookup(self.section, key, patience);
+        if found.gave_up {
+            return pfnl_platform::try_push(&mut self.tally.late, frame.packet);
         }
+        self.tally.mask_hit = self.tally.mask_hit.wrapping_add(found.tried.into());
+        self.tally.cache_hit = self.tally.cache_hit.wrapping_add(found.cached.into());
         let Some(flow) = found.flow else {
-            counters.add(MISSED, 1);
+            self.dp.counters.local().add(MISSED, 1);
             let (packet, mru) = (&mut frame.packet, frame.mru);
             deliver::upcall(self.dp, self.section, Kind::Miss, key, packet, usize::MAX, mru);
             return Ok(());
         };
-        counters.add(HIT, 1);
-        flow.hit(frame.packet.len(), key.tcp_flags.get(), P::now());
+        self.tally.hit = self.tally.hit.wrapping_add(1);
+        flow.hit(frame.packet.len(), key.tcp_flags.get(), self.tally.now::<P>());
         let Some(actions) = flow.actions(self.section) else { return Ok(()) };
         self.list(frame, key, actions.list(), actions.opaque())
     }

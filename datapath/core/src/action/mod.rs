@@ -41,7 +41,7 @@ impl Actions {
         if nests_deeper(&list, MAX_DEPTH + 1) {
             return Err(Errno::EOVERFLOW);
         }
-        Ok(Actions { list, opaque })
+        Ok(Actions { list: fitted(list), opaque: fitted(opaque) })
     }
 
     /// The compiled list.
@@ -53,6 +53,16 @@ impl Actions {
     pub fn opaque(&self) -> &[u8] {
         &self.opaque
     }
+}
+
+/// The same without spare room, as there are many flows; where there is no memory for that, as it is.
+fn fitted<T>(mut vec: Vec<T>) -> Vec<T> {
+    let mut exact = Vec::new();
+    if vec.capacity() == vec.len() || exact.try_reserve_exact(vec.len()).is_err() {
+        return vec;
+    }
+    exact.append(&mut vec);
+    exact
 }
 
 /// Recursion is bounded by `limit`.

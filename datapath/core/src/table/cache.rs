@@ -98,10 +98,11 @@ impl Place<'_> {
     #[inline]
     pub fn set(&self, position: usize) {
         let Ok(position) = u16::try_from(position.saturating_add(1)) else { return };
-        let is_old = |way: &&AtomicU64| self.is_mine(way.load(Ordering::Relaxed));
+        let old = self.set.iter().find(|way| self.is_mine(way.load(Ordering::Relaxed)));
+        let free = || self.set.iter().find(|way| way.load(Ordering::Relaxed) == 0);
         // Which one makes room is left to chance: an attacker who could tell would push out whom he likes.
         let victim = || self.set.get((self.hash >> 62) as usize);
-        if let Some(way) = self.set.iter().find(is_old).or_else(victim) {
+        if let Some(way) = old.or_else(free).or_else(victim) {
             way.store(self.hash & !POSITION | u64::from(position), Ordering::Relaxed);
         }
     }
@@ -164,7 +165,7 @@ mod tests {
         // Half as many as there are entries: most stay.
         (0..128).for_each(|n| place(n).set(n as usize));
         let found = (0..128).filter(|&n| place(n).get() == Some(n as usize)).count();
-        assert!(found > 80, "{found}");
+        assert!(found > 100, "{found}");
         cache.resize(0).unwrap();
         assert!(cache.place(&section, &hasher, &key(1)).is_none());
         cache.resize(1).unwrap();

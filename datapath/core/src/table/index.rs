@@ -98,26 +98,15 @@ impl<P: Platform> Index<P> {
         hash: u64,
         is_it: impl Fn(&Flow<P>) -> bool,
     ) -> Option<&'g Shared<Flow<P>>> {
-        let mut bucket = self.buckets.load(section)?.bucket(hash)?;
-        loop {
-            // Acquire: a slot's entry is there when its tag is.
-            let tags = bucket.tags.load(Ordering::Acquire);
-            let mut hits = hits(tags, tag(hash));
-            while hits != 0 {
-                let slot = bucket.slots.get((hits.trailing_zeros() >> 3) as usize);
-                if let Some(entry) = slot.and_then(|slot| slot.load(section))
-                    && entry.hash == hash
-                    && is_it(&entry.flow)
-                {
-                    return Some(&entry.flow);
-                }
-                hits &= hits.wrapping_sub(1);
-            }
-            if tags & MORE == 0 {
-                return None;
-            }
-            bucket = bucket.more.load(section)?;
-        }
+        self.peek(section, hash)?.find(section, hash, is_it)
+    }
+
+    /// Fetches the tags among which a flow with this hash would be.
+    #[inline]
+    pub fn peek<'g>(&'g self, section: &'g P::Guard, hash: u64) -> Option<Peek<'g, P>> {
+        let bucket = self.buckets.load(section)?.bucket(hash)?;
+        // Acquire: a slot's entry is there when its tag is.
+        Some(Peek { bucket, tags: bucket.tags.load(Ordering::Acquire) })
     }
 
     /// The next flow of a walk, which moves on.
@@ -214,6 +203,44 @@ impl<P: Platform> Index<P> {
     /// Forgets all flows.
     pub fn clear(&self) {
         self.buckets.store(None);
+    }
+}
+
+/// A bucket and its tags as they were.
+pub(super) struct Peek<'g, P: Platform> {
+    bucket: &'g Bucket<P>,
+    tags: u64,
+}
+
+impl<'g, P: Platform> Peek<'g, P> {
+    /// The first flow with this hash that `is_it`, in this bucket and those behind it.
+    #[inline]
+    pub fn find(
+        self,
+        section: &'g P::Guard,
+        hash: u64,
+        is_it: impl Fn(&Flow<P>) -> bool,
+    ) -> Option<&'g Shared<Flow<P>>> {
+        let Peek { mut bucket, mut tags } = self;
+        loop {
+            let mut hits = hits(tags, tag(hash));
+            while hits != 0 {
+                let slot = bucket.slots.get((hits.trailing_zeros() >> 3) as usize);
+                if let Some(entry) = slot.and_then(|slot| slot.load(section))
+                    && entry.hash == hash
+                    && is_it(&entry.flow)
+                {
+                    return Some(&entry.flow);
+                }
+                hits &= hits.wrapping_sub(1);
+            }
+            if tags & MORE == 0 {
+                return None;
+            }
+            bucket = bucket.more.load(section)?;
+            // Acquire: as in `peek`.
+            tags = bucket.tags.load(Ordering::Acquire);
+        }
     }
 }
 

@@ -35,8 +35,8 @@ use index::Index;
 use pfnl_platform::{Errno, Platform, RcuBox, RcuCell, Result, Shared};
 use probe::Probe;
 
-/// More masks than this make every miss too slow to be of use.
-pub const MAX_MASKS: usize = 4096;
+/// More masks than this would make a packet that all of them are tried for dearer than a tenth of a millisecond.
+pub const MAX_MASKS: usize = 8192;
 /// How often subtables are put in the order of their hits.
 const REORDER_NS: u64 = 1_000_000_000;
 
@@ -79,6 +79,8 @@ pub struct Found<'g, P: Platform> {
     pub tried: u32,
     /// Whether the cache knew the mask.
     pub cached: bool,
+    /// Whether there are masks that were not tried, as there were too many.
+    pub gave_up: bool,
 }
 
 impl<P: Platform> Table<P> {
@@ -92,9 +94,9 @@ impl<P: Platform> Table<P> {
         })
     }
 
-    /// The flow for a packet.
+    /// The flow for a packet; only the mask that the cache knows and the first `limit` others are tried.
     #[inline]
-    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Found<'g, P> {
+    pub fn lookup<'g>(&'g self, section: &'g P::Guard, key: &FlowKey, limit: usize) -> Found<'g, P> {
         let probes = self.probes(section);
         let place = self.cache.place(section, &self.hasher, key);
         let first = place.as_ref().and_then(|place| place.get());
@@ -102,26 +104,31 @@ impl<P: Platform> Table<P> {
         if let Some(probe) = first.and_then(|first| probes.get(first)) {
             tried = 1;
             if let Some(flow) = probe.find(section, key, &self.hasher) {
-                probe.hit();
-                return Found { flow: Some(flow), tried, cached: true };
+                // Not counted: for what the cache knows, the order of masks does not matter.
+                return Found { flow: Some(flow), tried, cached: true, gave_up: false };
             }
         }
-        for (position, probe) in probes.iter().enumerate().filter(|(position, _)| Some(*position) != first) {
-            tried += 1;
-            if let Some(flow) = probe.find(section, key, &self.hasher) {
-                probe.hit();
-                if let Some(place) = place {
-                    place.set(position);
-                }
-                return Found { flow: Some(flow), tried, cached: false };
-            }
+        let some = probes.get(..limit).unwrap_or(probes);
+        let Some((position, flow)) = probe::search(some, section, key, &self.hasher) else {
+            let others =
+                if first.is_some_and(|first| first < some.len()) { some.len() - 1 } else { some.len() };
+            tried += others as u32;
+            return Found { flow: None, tried, cached: false, gave_up: probes.len() > limit };
+        };
+        // The one that the cache knew is not tried twice.
+        tried += position as u32 + u32::from(first.is_none_or(|first| first >= position));
+        if let Some(probe) = some.get(position) {
+            probe.hit();
         }
-        Found { flow: None, tried, cached: false }
+        if let Some(place) = place {
+            place.set(position);
+        }
+        Found { flow: Some(flow), tried, cached: false, gave_up: false }
     }
 
     /// The flow for a key that is no packet's: nothing is counted, nothing remembered.
     pub fn search<'g>(&'g self, section: &'g P::Guard, key: &FlowKey) -> Option<&'g Shared<Flow<P>>> {
-        self.probes(section).iter().find_map(|probe| probe.find(section, key, &self.hasher))
+        probe::search(self.probes(section), section, key, &self.hasher).map(|(_, flow)| flow)
     }
 
     /// The flow that is called so: by its UFID, or without one by its whole key.
@@ -170,7 +177,7 @@ impl<P: Platform> Table<P> {
         let section = P::enter();
         self.reorder(writer, &section);
         let (mask, hits) = (Mask::try_new(mask)?, || PerCpu::try_new(4));
-        let old = self.subtables(&section).find(|subtable| *subtable.mask == mask);
+        let old = self.probes(&section).iter().find(|probe| probe.is_for(&mask)).map(Probe::subtable);
         let subtable = match old {
             Some(subtable) => subtable.clone(),
             None => Shared::try_new(Subtable {

@@ -92,7 +92,7 @@ proptest! {
                 }
                 Op::Remove(_) => {}
                 Op::Lookup(key) => {
-                    let Found { flow: found, tried, .. } = table.lookup(&section, &key);
+                    let Found { flow: found, tried, .. } = table.lookup(&section, &key, usize::MAX);
                     prop_assert_eq!(found.is_some(), model.iter().any(|e| matches(e, &key)));
                     if let Some(flow) = found {
                         // One of those that match: which, is not said.
@@ -178,15 +178,18 @@ fn readers_go_on_while_a_writer_works() {
                     loop {
                         let section = User::enter();
                         // Flow 0 is always there; the last one tells that all is over.
-                        assert!(table.lookup(&section, &port(0)).flow.is_some());
+                        assert!(table.lookup(&section, &port(0), usize::MAX).flow.is_some());
                         assert_eq!(
-                            table.lookup(&section, &port(777)).flow.map(|flow| flow.matches(&port(777))),
+                            table
+                                .lookup(&section, &port(777), usize::MAX)
+                                .flow
+                                .map(|flow| flow.matches(&port(777))),
                             {
                                 seen += 1;
-                                table.lookup(&section, &port(777)).flow.map(|_| true)
+                                table.lookup(&section, &port(777), usize::MAX).flow.map(|_| true)
                             }
                         );
-                        if table.lookup(&section, &port(u32::MAX)).flow.is_some() {
+                        if table.lookup(&section, &port(u32::MAX), usize::MAX).flow.is_some() {
                             return seen;
                         }
                     }
@@ -213,15 +216,15 @@ fn masks_that_are_hit_come_first() {
         table.insert(&mut writer, &key, &mask, None, Actions::default()).unwrap();
     }
     let last = FlowKey { skb_mark: 10, ..FlowKey::ZERO };
-    assert_eq!(table.lookup(&section, &last).tried, 10);
+    assert_eq!(table.lookup(&section, &last, usize::MAX).tried, 10);
     writer.reordered = 0;
     table.reorder(&mut writer, &section);
-    assert_eq!(table.lookup(&section, &last).tried, 1);
+    assert_eq!(table.lookup(&section, &last, usize::MAX).tried, 1);
     // Not again at once.
     let other = FlowKey { skb_mark: 9, ..FlowKey::ZERO };
-    let before = table.lookup(&section, &other).tried;
+    let before = table.lookup(&section, &other, usize::MAX).tried;
     table.reorder(&mut writer, &section);
-    assert_eq!(table.lookup(&section, &other).tried, before);
+    assert_eq!(table.lookup(&section, &other, usize::MAX).tried, before);
 }
 
 #[test]
@@ -236,7 +239,7 @@ fn the_cache_knows_the_mask_of_a_connection() {
     let flows: Vec<_> = (1..=10).map(|n| add(&mut writer, n)).collect();
     let look = |mark: u32, src: u8| {
         let key = FlowKey { skb_mark: mark, ipv4_src: [src; 4], ..FlowKey::ZERO };
-        let found = table.lookup(&section, &key);
+        let found = table.lookup(&section, &key, usize::MAX);
         (found.flow.map(|flow| flow.serial), found.tried, found.cached)
     };
     assert_eq!(look(10, 1), (Some(10), 10, false));
@@ -246,6 +249,10 @@ fn the_cache_knows_the_mask_of_a_connection() {
     assert_eq!(look(3, 1), (Some(3), 4, false));
     assert_eq!(look(3, 1), (Some(3), 1, true));
     assert_eq!(look(99, 1), (None, 10, false));
+    let few = table.lookup(&section, &FlowKey { skb_mark: 9, ..FlowKey::ZERO }, 8);
+    assert_eq!((few.flow.is_some(), few.tried, few.gave_up), (false, 8, true));
+    let enough = table.lookup(&section, &FlowKey { skb_mark: 9, ..FlowKey::ZERO }, 9);
+    assert_eq!((enough.flow.is_some(), enough.tried, enough.gave_up), (true, 9, false));
     // A mask that goes takes nobody along.
     table.remove(&mut writer, &flows[2]).unwrap();
     assert_eq!(look(3, 1).0, None);
@@ -259,12 +266,12 @@ fn an_index_grows_and_shrinks_with_its_flows() {
     let (table, mut writer) = (Table::<User>::try_new().unwrap(), Writer::new());
     let section = User::enter();
     let mut flows: Vec<_> = (0..20_000).map(|n| insert(&table, &mut writer, n)).collect();
-    assert!((0..20_000).all(|n| table.lookup(&section, &port(n)).flow.is_some()));
+    assert!((0..20_000).all(|n| table.lookup(&section, &port(n), usize::MAX).flow.is_some()));
     for n in (3..20_000u32).rev() {
         table.remove(&mut writer, &flows.pop().unwrap()).unwrap();
-        assert!(table.lookup(&section, &port(n)).flow.is_none());
+        assert!(table.lookup(&section, &port(n), usize::MAX).flow.is_none());
     }
-    assert!((0..3).all(|n| table.lookup(&section, &port(n)).flow.is_some()));
+    assert!((0..3).all(|n| table.lookup(&section, &port(n), usize::MAX).flow.is_some()));
     assert_eq!(walk(&table, &section).len(), 3);
 }
 

@@ -4,6 +4,7 @@ use super::Subtable;
 use crate::flow::Flow;
 use crate::hash::KeyHasher;
 use crate::key::FlowKey;
+use crate::mask::Mask;
 use pfnl_platform::{Platform, Shared};
 
 /// Masks of up to this many pairs of words lie in the probe itself. That is all but some that match on tunnels.
@@ -20,6 +21,36 @@ pub(super) struct Probe<P: Platform> {
     bits: [[u64; 2]; PAIRS],
 }
 
+/// Probes at once: so many that the processor waits for their memory together, and no more than fit its view.
+const GROUP: usize = 8;
+
+/// The first flow that matches, and the position of its mask. For each group of masks first the hashes are computed, then
+/// the buckets' tags are fetched, and only then looked at.
+#[inline]
+pub(super) fn search<'g, P: Platform>(
+    probes: &'g [Probe<P>],
+    section: &'g P::Guard,
+    key: &FlowKey,
+    hasher: &KeyHasher,
+) -> Option<(usize, &'g Shared<Flow<P>>)> {
+    for (number, group) in probes.chunks(GROUP).enumerate() {
+        let mut hashes = [0; GROUP];
+        for (hash, probe) in hashes.iter_mut().zip(group) {
+            *hash = probe.hash(key, hasher);
+        }
+        let mut peeks = [const { None }; GROUP];
+        for ((peek, hash), probe) in peeks.iter_mut().zip(hashes).zip(group) {
+            *peek = probe.subtable.index.peek(section, hash);
+        }
+        for (position, (peek, hash)) in peeks.into_iter().zip(hashes).enumerate() {
+            if let Some(flow) = peek.and_then(|peek| peek.find(section, hash, |flow| flow.matches(key))) {
+                return Some((number.saturating_mul(GROUP).saturating_add(position), flow));
+            }
+        }
+    }
+    None
+}
+
 impl<P: Platform> Probe<P> {
     pub fn new(subtable: &Shared<Subtable<P>>) -> Probe<P> {
         let (mut index, mut bits) = ([[0; 2]; PAIRS], [[0; 2]; PAIRS]);
@@ -32,6 +63,13 @@ impl<P: Platform> Probe<P> {
 
     pub fn subtable(&self) -> &Shared<Subtable<P>> {
         &self.subtable
+    }
+
+    /// Whether this is the subtable of a mask.
+    pub fn is_for(&self, mask: &Mask) -> bool {
+        // What lies here tells most masks apart without a look at the subtable.
+        let places = self.index.as_flattened().iter().copied().zip(self.bits.as_flattened().iter().copied());
+        mask.places().zip(places).all(|(a, b)| a == b) && *self.subtable.mask == *mask
     }
 
     /// A packet was found here.
