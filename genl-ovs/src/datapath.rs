@@ -76,9 +76,9 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let ifindex = port.ifindex();
     let made = || {
         let upper = Upper::new(ovs.links.clone(), ifindex);
-        let dp = Datapath::with_conntrack(upper, ovs.conntrack().clone())?;
+        let dp = Shared::try_new(Datapath::with_conntrack(upper, ovs.conntrack().clone())?)?;
         settings.apply(&dp)?;
-        Shared::try_new(dp)
+        Ok(dp)
     };
     let dp = made().inspect_err(|_| ovs.devices.detach(ifindex))?;
     ovs.open(&dp, Some(PORT_LOCAL), port, &portids)?;
