@@ -74,7 +74,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
         errno => errno,
     })?;
     let ifindex = port.ifindex();
-    let made = || {
+    let made = || -> Result<_, Errno> {
         let upper = Upper::new(ovs.links.clone(), ifindex);
         let dp = Shared::try_new(Datapath::with_conntrack(upper, ovs.conntrack().clone())?)?;
         settings.apply(&dp)?;
