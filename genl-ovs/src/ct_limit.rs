@@ -8,7 +8,7 @@ use pfnl_datapath::conntrack::zones::Limit;
 use pfnl_platform::{Errno, Platform, Shared};
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{OVS_HDRLEN, OvsHeader, ZONE_LIMIT_DEFAULT_ZONE, ZoneLimit, ct_limit, ct_limit_cmd};
-use pfnl_proto::{Error, Fixed, Level, Writer, align};
+use pfnl_proto::{Error, Fixed, Writer, align};
 use pfnl_sock::{Context, FamilyDef};
 
 /// `OVS_CT_LIMIT_VERSION`.
@@ -59,7 +59,7 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = (Which, ZoneLimit)> {
 
 /// `SET { ZONE_LIMIT [{-1, 500}, {3, 50}] }`
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = ct_limit::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = ct_limit::View::of(&context.request.validated)?;
     let zones = view.zone_limit().ok_or(Error::new(Errno::EINVAL))?;
     for (which, record) in records(zones) {
         match which {
@@ -72,7 +72,7 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `DEL { ZONE_LIMIT [{3}] }`
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = ct_limit::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = ct_limit::View::of(&context.request.validated)?;
     let zones = view.zone_limit().ok_or(Error::new(Errno::EINVAL))?;
     for (which, _) in records(zones) {
         match which {
@@ -90,7 +90,7 @@ fn done(context: &mut Context<'_>, cmd: u8) -> Result<(), Error> {
 
 /// `GET { [ZONE_LIMIT [{3}, {4}]] }`: without zones, the default and all that have a limit of their own.
 fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = ct_limit::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = ct_limit::View::of(&context.request.validated)?;
     let header = context.request.user_header::<OvsHeader>()?;
     let table = ovs.conntrack();
     let default = ZoneLimit { zone_id: ZONE_LIMIT_DEFAULT_ZONE, limit: table.default_zone_limit(), count: 0 };

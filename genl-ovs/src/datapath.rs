@@ -12,7 +12,7 @@ use pfnl_proto::ovs::{
     DP_F_DISPATCH_UPCALL_PER_CPU, DP_F_UNALIGNED, DP_F_VPORT_PIDS, DpMegaflowStats, DpStats, OVS_HDRLEN,
     OvsHeader, cmd, datapath,
 };
-use pfnl_proto::{Error, Level, Writer};
+use pfnl_proto::{Error, Writer};
 use pfnl_sock::{Context, Dump, DumpBlock, FamilyDef, Progress, Request};
 
 /// `OVS_DATAPATH_VERSION`.
@@ -53,7 +53,7 @@ fn find<P: Platform, Pk: Packet>(
 
 /// `NEW { NAME "dp0" UPCALL_PID 0 [USER_FEATURES 3] }`
 fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = datapath::View::of(&context.request.validated)?;
     let (Some(name), Some(upcall_pids)) = (view.name(), view.0.attr(datapath::UPCALL_PID)) else {
         return Err(Error::new(Errno::EINVAL));
     };
@@ -91,7 +91,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `DEL { NAME "dp0" }`
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = datapath::View::of(&context.request.validated)?;
     let dp = find(ovs, &context.request, &view)?;
     // What is told of it is how it was.
     let told =
@@ -102,14 +102,14 @@ fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `GET { NAME "dp0" }`
 fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = datapath::View::of(&context.request.validated)?;
     let dp = find(ovs, &context.request, &view)?;
     context.reply(cmd::GET, |w| write(w, &dp))
 }
 
 /// `SET { NAME "dp0" USER_FEATURES 3 MASKS_CACHE_SIZE 256 PER_CPU_PIDS [7 8] }`; features not given are off.
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = datapath::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = datapath::View::of(&context.request.validated)?;
     let dp = find(ovs, &context.request, &view)?;
     Settings::read(&view)?.apply(&dp)?;
     context.notify(0, cmd::SET, |w| write(w, &dp))

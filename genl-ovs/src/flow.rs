@@ -58,7 +58,7 @@ fn datapath<P: Platform, Pk: Packet>(
 
 /// `NEW { [UFID] KEY [MASK] ACTIONS [PROBE] }`: adds a flow, or without CREATE and EXCL changes the one that is there.
 fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = flow::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = flow::View::of(&context.request.validated)?;
     let (Some(key), Some(actions)) = (view.key(), view.actions()) else {
         return Err(Error::new(Errno::EINVAL));
     };
@@ -75,7 +75,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `SET { [UFID] KEY [MASK] [ACTIONS] [CLEAR] }`
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = flow::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = flow::View::of(&context.request.validated)?;
     let ufid = ufid(&view);
     let wanted = match view.key() {
         Some(key) => key::parse_match(key, view.mask())?,
@@ -93,7 +93,7 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `GET { UFID }` or `{ KEY }`
 fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = flow::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = flow::View::of(&context.request.validated)?;
     let (ufid, key) = (ufid(&view), key_of(&view)?);
     if ufid.is_none() && view.key().is_none() {
         return Err(Error::new(Errno::EINVAL));
@@ -105,7 +105,7 @@ fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `DEL { UFID }` or `{ KEY }`; without either all flows go.
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = flow::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = flow::View::of(&context.request.validated)?;
     let (ufid, key) = (ufid(&view), key_of(&view)?);
     let dp = datapath(ovs, &context.request)?;
     if ufid.is_none() && view.key().is_none() {

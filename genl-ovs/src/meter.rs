@@ -55,7 +55,7 @@ fn features<P: Platform, Pk: Packet>(
 
 /// `SET { ID 1 [KBPS] BANDS { { TYPE DROP RATE 1000 BURST 100 } } [CLEAR] }`: answers with what was counted before.
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = meter::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = meter::View::of(&context.request.validated)?;
     let (Some(id), Some(bands)) = (view.id(), view.bands()) else {
         return Err(Error::new(Errno::EINVAL));
     };
@@ -74,7 +74,7 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `GET { ID 1 }`
 fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = meter::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = meter::View::of(&context.request.validated)?;
     let id = view.id().ok_or(Error::new(Errno::EINVAL))?;
     let (dp, header) = datapath(ovs, context)?;
     let found = dp.meter(id).ok_or(Error::new(Errno::ENOENT))?;
@@ -86,7 +86,7 @@ fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `DEL { ID 1 }`: answers with what was counted; one that is not there is no error.
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = meter::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = meter::View::of(&context.request.validated)?;
     let id = view.id().ok_or(Error::new(Errno::EINVAL))?;
     let (dp, header) = datapath(ovs, context)?;
     let old = dp.remove_meter(id)?;

@@ -4,9 +4,9 @@ use crate::ovs::{Ovs, op};
 use crate::{action, key};
 use pfnl_datapath::{FlowKey, Packet, extract};
 use pfnl_platform::{Errno, Platform, Shared};
+use pfnl_proto::Error;
 use pfnl_proto::genl::GENL_UNS_ADMIN_PERM;
 use pfnl_proto::ovs::{OVS_HDRLEN, OvsHeader, packet, packet_cmd};
-use pfnl_proto::{Error, Level};
 use pfnl_sock::{Context, FamilyDef};
 
 /// `OVS_PACKET_VERSION`.
@@ -29,7 +29,7 @@ fn execute<P: Platform, Pk: Packet>(
     ovs: &Shared<Ovs<P, Pk>>,
     context: &mut Context<'_>,
 ) -> Result<(), Error> {
-    let view = packet::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = packet::View::of(&context.request.validated)?;
     let (Some(bytes), Some(key_attrs), Some(actions)) = (view.packet(), view.key(), view.actions()) else {
         return Err(Error::new(Errno::EINVAL));
     };

@@ -12,7 +12,7 @@ use pfnl_proto::ovs::{
     VPORT_TYPE_INTERNAL, VPORT_TYPE_IP6ERSPAN, VPORT_TYPE_IP6GRE, VPORT_TYPE_NETDEV, VPORT_TYPE_VXLAN,
     VportStats, cmd, upcall_stats, vport,
 };
-use pfnl_proto::{Error, Level, Writer};
+use pfnl_proto::{Error, Writer};
 use pfnl_sock::{Context, Dump, DumpBlock, FamilyDef, Progress, Request};
 
 /// `OVS_VPORT_VERSION`.
@@ -63,7 +63,7 @@ fn find<P: Platform, Pk: Packet>(
 
 /// `NEW { TYPE NETDEV NAME "eth1" UPCALL_PID [7] [PORT_NO 3] }`
 fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = vport::View::of(&context.request.validated)?;
     let (Some(name), Some(port_type), Some(upcall_pids)) =
         (view.name(), view.port_type(), view.0.attr(vport::UPCALL_PID))
     else {
@@ -103,7 +103,7 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `SET { NAME "eth1" UPCALL_PID [7 8] }`
 fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = vport::View::of(&context.request.validated)?;
     let Place { dp, vport } = find(ovs, &context.request, &view)?;
     if view.port_type().is_some_and(|wanted| wanted != type_number(vport.port().kind())) {
         return Err(Error::new(Errno::EINVAL));
@@ -119,7 +119,7 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `DEL { NAME "eth1" }`
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = vport::View::of(&context.request.validated)?;
     let Place { dp, vport } = find(ovs, &context.request, &view)?;
     if vport.number() == PORT_LOCAL {
         return Err(Error::new(Errno::EINVAL));
@@ -136,7 +136,7 @@ fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
 
 /// `GET { NAME "eth1" }` or `{ PORT_NO 3 }`
 fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = vport::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = vport::View::of(&context.request.validated)?;
     let Place { dp, vport } = find(ovs, &context.request, &view)?;
     context.reply(cmd::GET, |w| write(w, &dp, &vport))
 }

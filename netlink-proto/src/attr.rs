@@ -22,6 +22,11 @@ pub struct Attr<'a> {
 }
 
 impl<'a> Attr<'a> {
+    /// An attribute that was taken apart before.
+    pub(crate) fn new(raw_type: u16, offset: u32, payload: &'a [u8]) -> Attr<'a> {
+        Attr { raw_type, offset, payload }
+    }
+
     /// Its number in its table, without the flag bits.
     #[inline]
     pub fn number(&self) -> u16 {
@@ -106,7 +111,7 @@ impl<'a> Attr<'a> {
 
     /// The payload up to its first NUL byte.
     pub fn string(&self) -> &'a [u8] {
-        self.payload.split(|&byte| byte == 0).next().unwrap_or_default()
+        text(self.payload)
     }
 
     /// The payload as 32-bit integers in host byte order; an odd rest is ignored.
@@ -115,9 +120,43 @@ impl<'a> Attr<'a> {
     }
 }
 
+/// What is left behind a last attribute whose padding is missing. Called, not computed: so that where the next one
+/// starts is known before it is known whether it is there.
+#[cold]
+#[inline(never)]
+fn unpadded() -> &'static [u8] {
+    &[]
+}
+
+/// A header's length and type, read as one word: compilers do not put four bytes together by themselves.
+#[inline]
+pub(crate) fn split(header: &[u8; NLA_HDRLEN]) -> (usize, u16) {
+    let word = u32::from_le_bytes(*header);
+    let (len, raw_type) = (word as u16, (word >> 16) as u16);
+    (usize::from(u16::from_le(len)), u16::from_le(raw_type))
+}
+
+/// Bytes up to the first NUL.
+#[doc(hidden)]
+#[inline]
+pub fn text(bytes: &[u8]) -> &[u8] {
+    // Nearly always it is the last byte, and the only one.
+    match bytes.split_last() {
+        Some((0, text)) if !text.contains(&0) => text,
+        _ => bytes.split(|&byte| byte == 0).next().unwrap_or_default(),
+    }
+}
+
 /// An array of 32-bit integers in a payload, at any alignment.
 #[derive(Clone, Copy, Debug)]
 pub struct U32s<'a>(&'a [u8]);
+
+impl<'a> U32s<'a> {
+    #[doc(hidden)]
+    pub fn new(payload: &'a [u8]) -> U32s<'a> {
+        U32s(payload)
+    }
+}
 
 impl Iterator for U32s<'_> {
     type Item = u32;
@@ -168,14 +207,15 @@ impl<'a> Iterator for Attrs<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Attr<'a>> {
-        let len = usize::from(u16::from_ne_bytes(array(self.bytes, 0)?));
-        let raw_type = u16::from_ne_bytes(array(self.bytes, 2)?);
+        let (len, raw_type) = split(self.bytes.first_chunk()?);
         let payload = self.bytes.get(NLA_HDRLEN..len)?;
         let attr = Attr { raw_type, offset: self.base, payload };
         let step = align(len);
         self.base = self.base.saturating_add(step as u32);
-        // The last attribute's padding may be missing.
-        self.bytes = self.bytes.get(step..).unwrap_or_default();
+        self.bytes = match self.bytes.get(step..) {
+            Some(rest) => rest,
+            None => unpadded(),
+        };
         Some(attr)
     }
 }

@@ -83,9 +83,12 @@ macro_rules! fixed {
                 stringify!($name),
                 &[$((stringify!($field), <$ty as $crate::Fixed>::LAYOUT),)*],
             );
-            fn read(mut bytes: &[u8]) -> Option<$name> {
+            #[inline]
+            fn read(bytes: &[u8]) -> Option<$name> {
+                let mut bytes = bytes.get(..Self::LEN)?;
                 Some($name { $($field: $crate::macro_support::take(&mut bytes)?,)* })
             }
+            #[inline]
             fn write(&self, out: &mut [u8]) {
                 let mut at = 0usize;
                 $(

@@ -1,8 +1,10 @@
 //! One pass over a run of attributes: validates it and remembers where each attribute is.
 
-use crate::attr::{Attr, Attrs};
+use crate::align;
+use crate::attr::{Attr, Attrs, NLA_HDRLEN, NLA_TYPE_MASK, split};
 use crate::error::Error;
-use crate::policy::{Len, Policy, Row, Table};
+use crate::policy::{Policy, Row, Table};
+use core::ops::Range;
 use pfnl_platform::Errno;
 
 /// How strictly a run of attributes is read.
@@ -17,13 +19,56 @@ pub enum Level {
     Exact,
 }
 
-/// Where the attributes of a table are in a run of `N - 1` possible ones; the last of duplicates counts.
+/// Where the attributes of a table are in a run, by number below `N`; the last of duplicates counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Index<'a, const N: usize> {
     attrs: Attrs<'a>,
-    /// Offset from the start of the run, plus one; 0 = absent. Attributes are 4-byte aligned, runs below 4 GiB.
-    at: [u32; N],
+    places: [Place; N],
     leftover: bool,
+}
+
+/// Where a payload is in its run, in four bytes: an index of a big table is to be zeroed quickly and to be small on a
+/// kernel's stack. No payload starts at 0, so that stands for an absent attribute.
+///
+/// The upper half is its start in words of 4 bytes, to which attributes are aligned, or [`FAR`]; the lower its length.
+/// Written and read as a whole: processors do not like to read together what was written in parts.
+#[derive(Clone, Copy, Debug)]
+struct Place(u32);
+
+const ABSENT: Place = Place(0);
+/// Further than 256 KiB from the start of the run: it has to be looked for again.
+const FAR: u32 = 0xffff;
+
+/// The last attribute of a number.
+#[cold]
+#[inline(never)]
+fn far(attrs: Attrs<'_>, number: u16) -> Option<Attr<'_>> {
+    // Not given the index: one whose address is known to nobody need not be copied when it is moved.
+    attrs.filter(|attr| attr.number() == number).last()
+}
+
+impl Place {
+    #[inline]
+    fn new(start: usize, len: usize) -> Place {
+        let word = (start.wrapping_div(4) as u32).min(FAR);
+        Place(word << 16 | (len as u32 & 0xffff))
+    }
+
+    #[inline]
+    fn is_far(self) -> bool {
+        self.0 >> 16 == FAR
+    }
+
+    #[inline]
+    fn start(self) -> usize {
+        (self.0 >> 16 << 2) as usize
+    }
+
+    #[inline]
+    fn range(self) -> Range<usize> {
+        let len = (self.0 & 0xffff) as usize;
+        self.start()..self.start().saturating_add(len)
+    }
 }
 
 impl<'a, const N: usize> Index<'a, N> {
@@ -34,48 +79,65 @@ impl<'a, const N: usize> Index<'a, N> {
     /// gives them ([`Level::Exact`]: `EINVAL` alone).
     #[inline]
     pub fn parse(attrs: Attrs<'a>, table: &'static Table, level: Level) -> Result<Index<'a, N>, Error> {
-        let mut index = Index { attrs, at: [0; N], leftover: false };
-        let mut rest = attrs;
-        for attr in rest.by_ref() {
-            let offset = attr.offset().wrapping_sub(attrs.base()).saturating_add(1);
-            let row = table.row(attr.number());
-            match level {
-                Level::Exact => check_exact(&attr, row)?,
-                Level::Liberal => check(&attr, row, table, false)?,
-                Level::Strict => check(&attr, row, table, true)?,
+        let mut index = Index { attrs, places: [ABSENT; N], leftover: false };
+        match fill(attrs, table, level, &mut index.places) {
+            Ok(leftover) => {
+                index.leftover = leftover;
+                Ok(index)
             }
-            // Numbers outside the table (liberal only) have no place, and need none.
-            if row.is_some()
-                && let Some(place) = index.at.get_mut(usize::from(attr.number()))
-            {
-                if *place != 0 && level == Level::Exact {
-                    return Err(Error::new(Errno::EINVAL));
-                }
-                *place = offset;
-            }
+            Err(error) => Err(error),
         }
-        if rest.leftover() > 0 {
-            match level {
-                Level::Liberal => index.leftover = true,
-                Level::Strict => return Err(Error::new(Errno::EINVAL).text(LEFTOVER)),
-                Level::Exact => return Err(Error::new(Errno::EINVAL)),
-            }
-        }
-        Ok(index)
+    }
+
+    /// The same for the numbers below `M`, or `None` if they are more than are known here.
+    #[inline]
+    fn narrow<const M: usize>(&self) -> Option<Index<'a, M>> {
+        let places = *self.places.first_chunk()?;
+        Some(Index { attrs: self.attrs, places, leftover: self.leftover })
+    }
+
+    #[inline(always)]
+    fn place(&self, number: u16) -> Option<Place> {
+        self.places.get(usize::from(number)).copied().filter(|place| place.0 != 0)
     }
 
     /// The attribute of a number, if it was there.
-    #[inline]
+    #[inline(always)]
     pub fn attr(&self, number: u16) -> Option<Attr<'a>> {
-        let at = self.at.get(usize::from(number)).copied()?.checked_sub(1)?;
-        let bytes = self.attrs.bytes().get(at as usize..)?;
-        Attrs::new(bytes, self.attrs.base().saturating_add(at)).next()
+        let place = self.place(number)?;
+        if place.is_far() {
+            return far(self.attrs, number);
+        }
+        let at = place.start().checked_sub(NLA_HDRLEN)?;
+        let bytes = self.attrs.bytes().get(at..)?;
+        Attrs::new(bytes, self.attrs.base().saturating_add(at as u32)).next()
+    }
+
+    /// The payload of a number, if it was there.
+    #[inline(always)]
+    pub fn payload(&self, number: u16) -> Option<&'a [u8]> {
+        let place = self.place(number)?;
+        if place.is_far() {
+            return far(self.attrs, number).map(|attr| attr.payload());
+        }
+        self.attrs.bytes().get(place.range())
+    }
+
+    /// The payload of a number as attributes, if it was there.
+    #[inline(always)]
+    pub fn nest(&self, number: u16) -> Option<Attrs<'a>> {
+        let place = self.place(number)?;
+        if place.is_far() {
+            return far(self.attrs, number).map(|attr| attr.attrs());
+        }
+        let payload = self.attrs.bytes().get(place.range())?;
+        Some(Attrs::new(payload, self.attrs.base().saturating_add(place.start() as u32)))
     }
 
     /// Whether an attribute was there.
-    #[inline]
+    #[inline(always)]
     pub fn has(&self, number: u16) -> bool {
-        self.at.get(usize::from(number)).is_some_and(|&at| at != 0)
+        self.place(number).is_some()
     }
 
     /// The run it was read from.
@@ -97,23 +159,114 @@ impl<'a, const N: usize> Index<'a, N> {
     }
 }
 
+/// Attributes that have been validated, so that the view which reads them need not do it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Validated<'a> {
+    index: Index<'a, WIDE>,
+    table: &'static Table,
+    level: Level,
+}
+
+/// Numbers that are remembered: more than families have, of which nlctrl's and openvswitch's have up to 12.
+const WIDE: usize = 24;
+
+/// The table of those who have none.
+static EMPTY: Table = Table::of_rows("", &[]);
+
+impl<'a> Validated<'a> {
+    /// Reads and validates a run of attributes.
+    ///
+    /// # Errors
+    /// As [`Index::parse`].
+    pub fn parse(attrs: Attrs<'a>, table: &'static Table, level: Level) -> Result<Validated<'a>, Error> {
+        Ok(Validated { index: Index::parse(attrs, table, level)?, table, level })
+    }
+
+    /// Attributes that nobody has looked at yet: their view will, liberally.
+    pub fn later(attrs: Attrs<'a>) -> Validated<'a> {
+        Validated {
+            index: Index { attrs, places: [ABSENT; WIDE], leftover: false },
+            table: &EMPTY,
+            level: Level::Liberal,
+        }
+    }
+
+    /// Where they are by a table: as found before if that was the table, else read now.
+    ///
+    /// # Errors
+    /// As [`Index::parse`].
+    #[inline]
+    pub fn index<const N: usize>(&self, table: &'static Table) -> Result<Index<'a, N>, Error> {
+        match self.index.narrow() {
+            Some(index) if core::ptr::eq(table, self.table) => Ok(index),
+            _ => Index::parse(self.index.attrs, table, self.level),
+        }
+    }
+
+    /// As [`Index::warning`].
+    pub fn warning(&self) -> Option<&'static str> {
+        self.index.warning()
+    }
+}
+
 /// Linux's text for bytes that make no attribute.
 const LEFTOVER: &str = "bytes leftover after parsing attributes";
 /// Linux's text for a payload of the wrong length.
 const FAILED: &str = "Attribute failed policy validation";
 
-fn check_exact(attr: &Attr<'_>, row: Option<&'static Row>) -> Result<(), Error> {
-    let len = attr.payload().len();
-    let fits = row.is_some_and(|row| match row.kind.len() {
-        Len::Exact(exact) => len == usize::from(exact),
-        Len::Max(max) => len <= usize::from(max),
-        Len::Any => true,
-    });
-    if fits { Ok(()) } else { Err(Error::new(Errno::EINVAL)) }
+/// Finds the place of each attribute, and whether bytes are left over. One function for all tables: kernels are small.
+fn fill(attrs: Attrs<'_>, table: &'static Table, level: Level, places: &mut [Place]) -> Result<bool, Error> {
+    let whole = attrs.bytes();
+    let (lens, once) = match level {
+        Level::Exact => (table.exact, true),
+        Level::Liberal => (table.liberal, false),
+        Level::Strict => (Default::default(), false),
+    };
+    let mut at = 0_usize;
+    while let Some(header) = whole.get(at..).and_then(|rest| rest.first_chunk()) {
+        let (len, raw_type) = split(header);
+        let start = at.wrapping_add(NLA_HDRLEN); // within the run, as everything here
+        let Some(payload) = whole.get(start..at.wrapping_add(len)) else { break };
+        let number = raw_type & NLA_TYPE_MASK;
+        // What is fine by its length alone has been looked at enough. That is nearly all there is.
+        let fits = lens.get(usize::from(number)).is_some_and(|lens| lens.admit(payload.len()));
+        let known = fits || {
+            let attr = Attr::new(raw_type, attrs.base().saturating_add(at as u32), payload);
+            check(&attr, table, level)?
+        };
+        // Numbers outside the table (liberal only) have no place, and need none.
+        if known && let Some(place) = places.get_mut(usize::from(number)) {
+            if place.0 != 0 && once {
+                return Err(Error::new(Errno::EINVAL));
+            }
+            *place = Place::new(start, payload.len());
+        }
+        // The last attribute's padding may be missing.
+        at = at.wrapping_add(align(len));
+    }
+    match level {
+        _ if at >= whole.len() => Ok(false),
+        Level::Liberal => Ok(true),
+        Level::Strict => Err(Error::new(Errno::EINVAL).text(LEFTOVER)),
+        Level::Exact => Err(Error::new(Errno::EINVAL)),
+    }
 }
 
-#[inline]
-fn check(
+/// Looks at an attribute closely: whether the table has it, or what is wrong with it.
+#[cold]
+#[inline(never)]
+fn check(attr: &Attr<'_>, table: &'static Table, level: Level) -> Result<bool, Error> {
+    let row = table.row(attr.number());
+    match level {
+        Level::Exact if table.fits(attr.number(), attr.payload().len()) => {}
+        Level::Exact => return Err(Error::new(Errno::EINVAL)),
+        Level::Liberal => check_row(attr, row, table, false)?,
+        Level::Strict => check_row(attr, row, table, true)?,
+    }
+    Ok(row.is_some())
+}
+
+fn check_row(
     attr: &Attr<'_>,
     row: Option<&'static Row>,
     table: &'static Table,

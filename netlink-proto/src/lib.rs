@@ -56,15 +56,16 @@ pub mod psample;
 pub use attr::{Attr, Attrs, NLA_F_NESTED, NLA_F_NET_BYTEORDER, NLA_TYPE_MASK, U32s};
 pub use error::Error;
 pub use fixed::{Fixed, Layout};
-pub use index::{Index, Level};
+pub use index::{Index, Level, Validated};
 pub use pfnl_platform::Errno;
 pub use policy::{Kind, Len, Policy, Row, Table};
 pub use writer::{Mark, Writer};
 
 #[doc(hidden)]
 pub mod macro_support {
+    pub use crate::attr::text;
     pub use crate::fixed::take;
-    pub use crate::policy::{in_order, slots};
+    pub use crate::policy::{Lens, in_order, lens, slots};
 }
 
 /// Rounds up to the 4 bytes that messages and attributes are aligned to.

@@ -54,18 +54,19 @@ macro_rules! attributes {
             $($(#[$row_doc])* pub const $constant: u16 = $number;)*
 
             /// The rows.
-            pub static TABLE: $crate::Table = $crate::Table {
-                name: $c_name,
-                rows: &[$(
-                    $crate::Row {
-                        number: $number,
-                        name: stringify!($field),
-                        kind: $crate::attribute_kind!($kind $(($($arg)*))?),
-                        layout: $crate::attribute_layout!($kind $(($($arg)*))?),
-                        policy: $crate::attribute_policy!(($kind $(($($arg)*))?) $([$policy])?),
-                    },
-                )*],
-            };
+            pub static TABLE: $crate::Table = $crate::Table::new($c_name, &ROWS, &EXACT, &LIBERAL);
+
+            static ROWS: [$crate::Row; NUMBERS.len()] = [$(
+                $crate::Row {
+                    number: $number,
+                    name: stringify!($field),
+                    kind: $crate::attribute_kind!($kind $(($($arg)*))?),
+                    layout: $crate::attribute_layout!($kind $(($($arg)*))?),
+                    policy: $crate::attribute_policy!(($kind $(($($arg)*))?) $([$policy])?),
+                },
+            )*];
+            static EXACT: [$crate::macro_support::Lens; SLOTS] = $crate::macro_support::lens(&ROWS, false);
+            static LIBERAL: [$crate::macro_support::Lens; SLOTS] = $crate::macro_support::lens(&ROWS, true);
 
             const NUMBERS: &[u16] = &[$($number),*];
             const _: () = assert!($crate::macro_support::in_order(NUMBERS), "rows are not in number order");
@@ -85,6 +86,15 @@ macro_rules! attributes {
                 #[inline]
                 pub fn parse(attrs: $crate::Attrs<'a>, level: $crate::Level) -> Result<View<'a>, $crate::Error> {
                     $crate::Index::parse(attrs, &TABLE, level).map(View)
+                }
+
+                /// The same of attributes that have been validated by this table before: without another pass.
+                ///
+                /// # Errors
+                /// As [`Index::parse`](crate::Index::parse), if they were validated by another table.
+                #[inline]
+                pub fn of(validated: &$crate::Validated<'a>) -> Result<View<'a>, $crate::Error> {
+                    validated.index(&TABLE).map(View)
                 }
 
                 $($crate::attribute_getter! { $(#[$row_doc])* $number $field: $kind $(($($arg)*))? })*
@@ -190,44 +200,44 @@ macro_rules! attribute_getter {
         $(#[$doc])* #[inline] pub fn $field(&self) -> bool { self.0.has($number) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: string($len:literal)) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.string()) }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |payload| Some($crate::macro_support::text(payload)) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: nul_string($len:literal)) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.string()) }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |payload| Some($crate::macro_support::text(payload)) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: bytes($len:literal)) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |attr| Some(attr.payload()) }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: &'a [u8], |payload| Some(payload) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: fixed($ty:ty)) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $ty, |attr| $crate::Fixed::read(attr.payload()) }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $ty, |payload| $crate::Fixed::read(payload) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: u32s) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $crate::U32s<'a>, |attr| Some(attr.u32s()) }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $crate::U32s<'a>, |payload| Some($crate::U32s::new(payload)) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: s32) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: i32, |attr| attr.s32() }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: i32, |payload| $crate::Fixed::read(payload) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be16) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u16, |attr| attr.be16() }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u16, |payload| $crate::Fixed::read(payload).map(u16::from_be_bytes) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be32) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u32, |attr| attr.be32() }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u32, |payload| $crate::Fixed::read(payload).map(u32::from_be_bytes) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be64) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u64, |attr| attr.be64() }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: u64, |payload| $crate::Fixed::read(payload).map(u64::from_be_bytes) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: $nest:ident($module:ident)) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $crate::Attrs<'a>, |attr| Some(attr.attrs()) }
+        $(#[$doc])* #[inline] pub fn $field(&self) -> Option<$crate::Attrs<'a>> { self.0.nest($number) }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: $int:ident) => {
-        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $int, |attr| attr.$int() }
+        $crate::attribute_getter! { @ $(#[$doc])* $number $field: $int, |payload| $crate::Fixed::read(payload) }
     };
     (@ $(#[$doc:meta])* $number:literal $field:ident: $ty:ty, $read:expr) => {
         $(#[$doc])*
         #[inline]
         pub fn $field(&self) -> Option<$ty> {
-            let read: fn($crate::Attr<'a>) -> Option<$ty> = $read;
-            self.0.attr($number).and_then(read)
+            let read: fn(&'a [u8]) -> Option<$ty> = $read;
+            self.0.payload($number).and_then(read)
         }
     };
 }
@@ -238,19 +248,19 @@ macro_rules! attribute_getter {
 macro_rules! attribute_setter {
     ($(#[$doc:meta])* $number:literal $field:ident: pad) => {};
     ($(#[$doc:meta])* $number:literal $field:ident: flag) => {
-        $(#[$doc])* pub fn $field(&mut self) -> &mut Self { self.0.flag($number); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self) -> &mut Self { self.0.flag($number); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: string($len:literal)) => {
-        $(#[$doc])* pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: nul_string($len:literal)) => {
-        $(#[$doc])* pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, text: &[u8]) -> &mut Self { self.0.string($number, text); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: bytes($len:literal)) => {
-        $(#[$doc])* pub fn $field(&mut self, bytes: &[u8]) -> &mut Self { self.0.bytes($number, bytes); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, bytes: &[u8]) -> &mut Self { self.0.bytes($number, bytes); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: fixed($ty:ty)) => {
-        $(#[$doc])* pub fn $field(&mut self, value: &$ty) -> &mut Self { self.0.fixed($number, value); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: &$ty) -> &mut Self { self.0.fixed($number, value); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: u32s) => {
         $(#[$doc])*
@@ -260,25 +270,26 @@ macro_rules! attribute_setter {
         }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: s32) => {
-        $(#[$doc])* pub fn $field(&mut self, value: i32) -> &mut Self { self.0.fixed($number, &value); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: i32) -> &mut Self { self.0.fixed($number, &value); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be16) => {
-        $(#[$doc])* pub fn $field(&mut self, value: u16) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: u16) -> &mut Self { self.0.fixed($number, &value.to_be_bytes()); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be32) => {
-        $(#[$doc])* pub fn $field(&mut self, value: u32) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: u32) -> &mut Self { self.0.fixed($number, &value.to_be_bytes()); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: be64) => {
-        $(#[$doc])* pub fn $field(&mut self, value: u64) -> &mut Self { self.0.bytes($number, &value.to_be_bytes()); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: u64) -> &mut Self { self.0.fixed($number, &value.to_be_bytes()); self }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: $nest:ident($module:ident)) => {
         $(#[$doc])*
+        #[inline]
         pub fn $field(&mut self, fill: impl FnOnce(&mut $crate::Writer<'b>)) -> &mut Self {
             self.0.nest($number, fill);
             self
         }
     };
     ($(#[$doc:meta])* $number:literal $field:ident: $int:ident) => {
-        $(#[$doc])* pub fn $field(&mut self, value: $int) -> &mut Self { self.0.fixed($number, &value); self }
+        $(#[$doc])* #[inline] pub fn $field(&mut self, value: $int) -> &mut Self { self.0.fixed($number, &value); self }
     };
 }

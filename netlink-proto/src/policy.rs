@@ -143,6 +143,81 @@ pub struct Row {
     pub policy: Policy,
 }
 
+/// The lengths at which a payload is fine without a closer look: what a row says, made quick to ask.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Lens {
+    least: u32,
+    more: u32,
+}
+
+/// From the first to the second.
+const fn lens_between(least: u16, greatest: u16) -> Lens {
+    Lens { least: least as u32, more: (greatest as u32).saturating_sub(least as u32) }
+}
+
+impl Lens {
+    /// Longer than any.
+    const NONE: Lens = Lens { least: u32::MAX, more: 0 };
+    const ANY: Lens = lens_between(0, u16::MAX);
+
+    #[inline]
+    pub(crate) const fn admit(self, len: usize) -> bool {
+        // One comparison: what is too short wraps to what is far too long.
+        (len as u32).wrapping_sub(self.least) <= self.more
+    }
+
+    /// By a row's kind: there is nothing else to look at.
+    const fn exact(row: &Row) -> Lens {
+        match row.kind.len() {
+            Len::Exact(len) => lens_between(len, len),
+            Len::Max(max) => lens_between(0, max),
+            Len::Any => Lens::ANY,
+        }
+    }
+
+    /// By a row's policy.
+    const fn liberal(row: &Row) -> Lens {
+        match row.policy {
+            Policy::None => Lens::ANY,
+            Policy::Min(min) => lens_between(min, u16::MAX),
+            Policy::Flag => lens_between(0, 0),
+            // Where every value is allowed, too many bytes are also.
+            Policy::Uint(width, 0, max) if max == max_unsigned(width) => lens_between(width as u16, u16::MAX),
+            Policy::Sint(width, min, max) if min == min_signed(width) && max == max_signed(width) => {
+                lens_between(width as u16, u16::MAX)
+            }
+            Policy::Binary(min, 0) => lens_between(min, u16::MAX),
+            Policy::Binary(min, max) => lens_between(min, max),
+            Policy::Nested => lens_between(4, u16::MAX),
+            // These have more to them than a length.
+            Policy::Reject
+            | Policy::Uint(..)
+            | Policy::Sint(..)
+            | Policy::String(_)
+            | Policy::NulString(_) => Lens::NONE,
+        }
+    }
+}
+
+/// The lengths of a table's attributes by number, for liberal or else for exact reading.
+#[doc(hidden)]
+#[expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "at compile time, where it is an error"
+)]
+pub const fn lens<const N: usize>(rows: &[Row], liberal: bool) -> [Lens; N] {
+    let mut lens = [Lens::NONE; N];
+    let mut at = 0;
+    while at < rows.len() {
+        let row = &rows[at];
+        lens[row.number as usize] = if liberal { Lens::liberal(row) } else { Lens::exact(row) };
+        at += 1;
+    }
+    lens
+}
+
 /// A family's or a nest's attributes, in number order.
 #[derive(Debug)]
 pub struct Table {
@@ -150,9 +225,36 @@ pub struct Table {
     pub name: &'static str,
     /// Its rows.
     pub rows: &'static [Row],
+    pub(crate) exact: &'static [Lens],
+    pub(crate) liberal: &'static [Lens],
 }
 
 impl Table {
+    /// A table of rows, with their [`lens`]. [`attributes!`](crate::attributes) does all of it.
+    #[doc(hidden)]
+    pub const fn new(
+        name: &'static str,
+        rows: &'static [Row],
+        exact: &'static [Lens],
+        liberal: &'static [Lens],
+    ) -> Table {
+        Table { name, rows, exact, liberal }
+    }
+
+    /// A table of rows that are known only at run time: read by the same rules, a little slower.
+    pub const fn of_rows(name: &'static str, rows: &'static [Row]) -> Table {
+        Table { name, rows, exact: &[], liberal: &[] }
+    }
+
+    /// Whether an attribute of such a number and length is as its row's kind says.
+    #[inline]
+    pub fn fits(&self, number: u16, len: usize) -> bool {
+        match self.exact.get(usize::from(number)) {
+            Some(lens) => lens.admit(len),
+            None => self.row(number).is_some_and(|row| Lens::exact(row).admit(len)),
+        }
+    }
+
     /// The row of an attribute.
     #[inline]
     pub fn row(&self, number: u16) -> Option<&'static Row> {

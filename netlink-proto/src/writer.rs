@@ -7,13 +7,19 @@ use crate::attr::{NLA_F_NESTED, NLA_HDRLEN};
 use crate::fixed::Fixed;
 use crate::{align, msg};
 use alloc::vec::Vec;
+use core::mem;
 use pfnl_platform::Errno;
 
-/// Appends to a buffer.
+/// Appends to a buffer, which is empty until the writer is dropped.
 pub struct Writer<'b> {
-    buf: &'b mut Vec<u8>,
+    /// The buffer, in our own hands so that its length can stay in a register from one attribute to the next.
+    buf: Vec<u8>,
+    /// Where it is put back.
+    home: &'b mut Vec<u8>,
     /// The buffer's length that must not be passed.
     limit: usize,
+    /// The length up to which limit and allocation reach; 0 once failed. One comparison tells that all is well.
+    room: usize,
     failed: Option<Errno>,
 }
 
@@ -29,7 +35,9 @@ impl<'b> Writer<'b> {
 
     /// Appends to `buf` until it is `limit` bytes long.
     pub fn with_limit(buf: &'b mut Vec<u8>, limit: usize) -> Writer<'b> {
-        Writer { buf, limit, failed: None }
+        let (buf, home) = (mem::take(buf), buf);
+        let room = limit.min(buf.capacity());
+        Writer { buf, home, limit, room, failed: None }
     }
 
     /// How much is in the buffer.
@@ -55,9 +63,18 @@ impl<'b> Writer<'b> {
         self.failed.map_or(Ok(()), Err)
     }
 
+    /// Puts the buffer back and tells how it went.
+    ///
+    /// # Errors
+    /// As [`Writer::result`].
+    pub fn finish(self) -> Result<(), Errno> {
+        self.result()
+    }
+
     /// Records a failure of the caller's, unless there was one before.
     pub fn fail(&mut self, errno: Errno) {
         self.failed.get_or_insert(errno);
+        self.room = 0;
     }
 
     /// Where the writer stands.
@@ -69,65 +86,112 @@ impl<'b> Writer<'b> {
     pub fn rewind(&mut self, mark: Mark) {
         self.buf.truncate(mark.0);
         self.failed = None;
+        self.room = self.limit.min(self.buf.capacity());
+    }
+
+    /// Whether there is room for so many more bytes. It is made if it can be.
+    #[inline]
+    fn reserve(&mut self, len: usize) -> bool {
+        let end = self.buf.len().saturating_add(len);
+        end <= self.room || self.make_room(end)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, end: usize) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        if end > self.limit {
+            self.fail(Errno::EMSGSIZE);
+            return false;
+        }
+        if self.buf.try_reserve(end.saturating_sub(self.buf.len())).is_err() {
+            self.fail(Errno::ENOMEM);
+            return false;
+        }
+        self.room = self.limit.min(self.buf.capacity());
+        true
+    }
+
+    /// Appends bytes and what pads them to 4. There is room.
+    #[inline]
+    fn append(&mut self, bytes: &[u8]) {
+        self.buf.extend_from_slice(bytes);
+        if let Some(padding @ [_, ..]) = [0; 3].get(..align(bytes.len()).wrapping_sub(bytes.len())) {
+            self.buf.extend_from_slice(padding);
+        }
     }
 
     /// Room for `len` more bytes, zeroed and padded to 4; `None` once failed.
     #[inline]
     fn grow(&mut self, len: usize) -> Option<&mut [u8]> {
-        if self.failed.is_some() {
-            return None;
-        }
         let start = self.buf.len();
-        let end = start.saturating_add(align(len));
-        if end > self.limit {
-            self.failed = Some(Errno::EMSGSIZE);
+        let padded = align(len);
+        if !self.reserve(padded) {
             return None;
         }
-        if self.buf.try_reserve(end.saturating_sub(start)).is_err() {
-            self.failed = Some(Errno::ENOMEM);
-            return None;
-        }
-        self.buf.resize(end, 0);
+        self.buf.resize(start.saturating_add(padded), 0);
         self.buf.get_mut(start..)
     }
 
     /// Bytes as they are, padded to 4: a user header, an echoed request.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
-        if let Some(out) = self.grow(bytes.len())
-            && let Some(out) = out.get_mut(..bytes.len())
-        {
-            out.copy_from_slice(bytes);
+        if self.reserve(align(bytes.len())) {
+            self.append(bytes);
         }
         self
     }
 
     /// A fixed structure without an attribute header: a user header.
+    #[inline]
     pub fn raw_fixed<T: Fixed>(&mut self, value: &T) -> &mut Self {
-        if let Some(out) = self.grow(T::LEN) {
-            value.write(out);
+        match align(T::LEN) {
+            4 => self.raw_small::<T, 4>(value),
+            16 => self.raw_small::<T, 16>(value),
+            _ => {
+                if let Some(out) = self.grow(T::LEN) {
+                    value.write(out);
+                }
+            }
         }
         self
     }
 
-    /// An attribute's header and room for its payload.
     #[inline]
-    fn attr(&mut self, number: u16, len: usize) -> Option<&mut [u8]> {
+    fn raw_small<T: Fixed, const N: usize>(&mut self, value: &T) {
+        let mut whole = [0; N];
+        value.write(&mut whole);
+        if self.reserve(N) {
+            self.buf.extend_from_slice(&whole);
+        }
+    }
+
+    /// The header of an attribute with so many bytes of payload, for which there is room.
+    #[inline]
+    fn header(&mut self, number: u16, len: usize) -> Option<[u8; NLA_HDRLEN]> {
         let Ok(nla_len) = u16::try_from(len.saturating_add(NLA_HDRLEN)) else {
             self.fail(Errno::EMSGSIZE);
             return None;
         };
-        let out = self.grow(usize::from(nla_len))?;
-        let (header, payload) = out.split_first_chunk_mut::<NLA_HDRLEN>()?;
         let ([a, b], [c, d]) = (nla_len.to_ne_bytes(), number.to_ne_bytes());
-        *header = [a, b, c, d];
-        payload.get_mut(..len)
+        self.reserve(align(usize::from(nla_len))).then_some([a, b, c, d])
+    }
+
+    /// An attribute's header, and its payload to be filled in.
+    #[inline]
+    fn attr(&mut self, number: u16, len: usize) -> Option<&mut [u8]> {
+        let header = self.header(number, len)?;
+        self.buf.extend_from_slice(&header);
+        self.grow(len)?.get_mut(..len)
     }
 
     /// An attribute with these bytes.
     #[inline]
     pub fn bytes(&mut self, number: u16, payload: &[u8]) -> &mut Self {
-        if let Some(out) = self.attr(number, payload.len()) {
-            out.copy_from_slice(payload);
+        if let Some(header) = self.header(number, payload.len()) {
+            self.buf.extend_from_slice(&header);
+            self.append(payload);
         }
         self
     }
@@ -145,10 +209,34 @@ impl<'b> Writer<'b> {
     /// An attribute with an integer in host byte order or a structure.
     #[inline]
     pub fn fixed<T: Fixed>(&mut self, number: u16, value: &T) -> &mut Self {
+        // Put together whole, in an array of the very length, it goes out in a few stores.
+        match align(T::LEN) {
+            4 => self.small::<T, 8>(number, value),
+            8 => self.small::<T, 12>(number, value),
+            12 => self.small::<T, 16>(number, value),
+            16 => self.small::<T, 20>(number, value),
+            20 => self.small::<T, 24>(number, value),
+            _ => self.large(number, value),
+        }
+        self
+    }
+
+    #[inline]
+    fn small<T: Fixed, const N: usize>(&mut self, number: u16, value: &T) {
+        let mut whole = [0; N];
+        if let Some(header) = self.header(number, T::LEN)
+            && let Some((place, out)) = whole.split_first_chunk_mut()
+        {
+            *place = header;
+            value.write(out);
+            self.buf.extend_from_slice(&whole);
+        }
+    }
+
+    fn large<T: Fixed>(&mut self, number: u16, value: &T) {
         if let Some(out) = self.attr(number, T::LEN) {
             value.write(out);
         }
-        self
     }
 
     /// An attribute whose `len` bytes of payload `fill` provides; it is zero where that writes nothing.
@@ -188,9 +276,10 @@ impl<'b> Writer<'b> {
     /// A nest of attributes, without `NLA_F_NESTED`, as openvswitch and nlctrl's older commands send them.
     pub fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Self)) -> &mut Self {
         let start = self.buf.len();
-        if self.grow(NLA_HDRLEN).is_none() {
+        if !self.reserve(NLA_HDRLEN) {
             return self;
         }
+        self.buf.extend_from_slice(&[0; NLA_HDRLEN]);
         fill(self);
         if self.failed.is_some() {
             return self;
@@ -234,6 +323,12 @@ impl<'b> Writer<'b> {
     }
 }
 
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        *self.home = mem::take(&mut self.buf);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +358,8 @@ mod tests {
         w.flag(3);
         assert_eq!(w.result(), Err(Errno::EMSGSIZE));
         w.rewind(mark);
-        assert_eq!(w.flag(3).result(), Ok(()));
+        w.flag(3);
+        assert_eq!(w.finish(), Ok(()));
         assert_eq!(buf.len(), 12);
     }
 

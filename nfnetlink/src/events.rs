@@ -43,7 +43,7 @@ impl<P: Platform> Observer<P> for Events<P> {
             show::event(w, &conn, events);
         });
         // Without memory nobody is told, as of any event that finds no room.
-        if writer.result().is_ok() {
+        if writer.finish().is_ok() {
             self.domain.multicast(GroupId(group), &bytes, 0);
         }
     }

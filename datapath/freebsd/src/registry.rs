@@ -10,7 +10,7 @@ use core::ptr::{NonNull, null_mut};
 use pfnl_kernel::{Mtx, in_epoch, sys};
 use pfnl_platform::{Errno, Mutex, Result, Shared, try_box, try_push};
 use pfnl_proto::ack::Extack;
-use pfnl_proto::{Attrs, Error, Kind, Level, Policy, Row, Table, Writer, genl, msg};
+use pfnl_proto::{Attrs, Error, Kind, Level, Policy, Row, Table, Validated, Writer, genl, msg};
 use pfnl_sock::{
     Bus, Context, Credentials, Dump, DumpBlock, FamilyDef, FamilyInfo, GroupId, Progress, Registry, Request,
 };
@@ -267,6 +267,7 @@ unsafe fn request<'a>(request: &'a sys::pfnl_request) -> Request<'a> {
     let (user_header, attrs) = unsafe {
         (lent(request.user_header, request.user_header_len), lent(request.attrs, request.attrs_len))
     };
+    let attrs = Attrs::new(attrs, request.attrs_at);
     Request {
         header: msg::Header {
             len: request.len,
@@ -277,7 +278,9 @@ unsafe fn request<'a>(request: &'a sys::pfnl_request) -> Request<'a> {
         },
         genl: genl::Header { cmd: request.cmd, version: request.version, reserved: request.reserved },
         user_header,
-        attrs: Attrs::new(attrs, request.attrs_at),
+        attrs,
+        // pfnl.ko has validated them, and kept to itself where they are.
+        validated: Validated::later(attrs),
         portid: request.portid,
         sender: Credentials {
             pid: request.pid,
@@ -385,6 +388,7 @@ unsafe extern "C" fn next(
     let mut writer = Writer::with_limit(&mut records, block.room);
     let mut there = DumpBlock::new(&mut writer, info(&block.info), block.seq, block.portid);
     let progress = running.dump.next(&mut there);
+    drop(writer);
     block.records = give(records);
     let progress = progress.unwrap_or_else(|error| {
         tell(outcome, &error, &[]);

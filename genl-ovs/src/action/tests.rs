@@ -20,7 +20,7 @@ fn write(fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = Writer::new(&mut bytes);
     fill(&mut writer);
-    writer.result().unwrap();
+    writer.finish().unwrap();
     bytes
 }
 

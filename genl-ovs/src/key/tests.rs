@@ -44,6 +44,7 @@ fn run(list: &[(u16, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut w = Writer::new(&mut bytes);
     list.iter().for_each(|(number, payload)| _ = w.bytes(*number, payload));
+    drop(w);
     bytes
 }
 

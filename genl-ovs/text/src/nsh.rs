@@ -54,6 +54,7 @@ pub(crate) fn join(value: &[u8], mask: &[u8]) -> Vec<u8> {
     for (value, mask) in Attrs::new(value, 0).zip(Attrs::new(mask, 0)) {
         writer.bytes(value.number(), &[value.payload(), mask.payload()].concat());
     }
+    drop(writer);
     out
 }
 

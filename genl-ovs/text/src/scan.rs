@@ -181,7 +181,7 @@ pub(crate) fn attributes<'a>(at: &'a str, fill: impl FnOnce(&mut Writer<'_>)) ->
     let mut bytes = Vec::new();
     let mut writer = Writer::with_limit(&mut bytes, usize::from(u16::MAX));
     fill(&mut writer);
-    match writer.result() {
+    match writer.finish() {
         Ok(()) => Ok((at, bytes)),
         Err(_) => failure("too long for a netlink attribute", at),
     }

@@ -83,7 +83,7 @@ pub(crate) fn announce<P: Platform>(domain: &Domain<P>, registered: &Registered,
 
 /// `GETFAMILY { FAMILY_NAME "ovs_flow" }` or `{ FAMILY_ID 38 }`
 fn find<P: Platform>(ctrl: &Shared<Ctrl<P>>, context: &mut Context<'_>) -> Result<(), Error> {
-    let view = get_family::View::parse(context.request.attrs, Level::Liberal)?;
+    let view = get_family::View::of(&context.request.validated)?;
     let by_id = view.family_id().map(|id| ctrl.domain.family(id));
     let by_name = view.family_name().map(|name| ctrl.domain.family_by_name(name));
     let found = by_name.or(by_id).ok_or(Error::new(Errno::EINVAL))?;
@@ -151,7 +151,7 @@ fn write_one_group(w: &mut Writer<'_>, registered: &Registered, index: usize) {
 
 /// `GETPOLICY { FAMILY_NAME "ovs_flow" }`, `{ FAMILY_ID 38 OP 1 }`
 fn policies<P: Platform>(ctrl: &Shared<Ctrl<P>>, request: &Request<'_>) -> Result<Box<dyn Dump>, Error> {
-    let view = get_policy::View::parse(request.attrs, Level::Strict)?;
+    let view = get_policy::View::of(&request.validated)?;
     let by_id = view.family_id().map(|id| ctrl.domain.family(id));
     let by_name = view.family_name().map(|name| ctrl.domain.family_by_name(name));
     let found = by_id.or(by_name).ok_or(Error::new(Errno::EINVAL))?;

@@ -356,6 +356,7 @@ impl<P: Platform> Domain<P> {
     ///
     /// # Errors
     /// `EEXIST`: the name is taken. `EINVAL`: a name is longer than 15 bytes. `ENOSPC`: no id is left. `ENOMEM`.
+    #[inline(never)] // who registers many families would need a stack frame for each
     pub fn register<F: Send + Sync>(
         &self,
         def: &'static FamilyDef<F>,

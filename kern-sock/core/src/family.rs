@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use pfnl_platform::{Errno, Shared};
 use pfnl_proto::ack::Extack;
 use pfnl_proto::msg::{self, NLM_F_ECHO};
-use pfnl_proto::{Attrs, Error, Fixed, Level, Table, Writer, genl};
+use pfnl_proto::{Attrs, Error, Fixed, Level, Table, Validated, Writer, genl};
 
 /// A family over a state of type `F`.
 pub struct FamilyDef<F: 'static> {
@@ -79,8 +79,10 @@ pub struct Request<'a> {
     pub genl: genl::Header,
     /// Its user header, as long as the family says.
     pub user_header: &'a [u8],
-    /// Its attributes, validated by the family's table.
+    /// Its attributes.
     pub attrs: Attrs<'a>,
+    /// The same, validated by the command's table: what a view of that table is made [of](Validated::index).
+    pub validated: Validated<'a>,
     /// Portid of the socket it came from.
     pub portid: u32,
     /// Who sent it.

@@ -79,7 +79,7 @@ impl Call<'_> {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes);
         writer.message(header, fill);
-        writer.result()?;
+        writer.finish()?;
         Ok(self.bus.unicast(self.portid, bytes)?)
     }
 

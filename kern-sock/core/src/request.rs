@@ -15,7 +15,7 @@ use pfnl_proto::ack::{self, Extack, Style};
 use pfnl_proto::msg::{
     Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE,
 };
-use pfnl_proto::{Attrs, Error, Fixed, Index, Level, Policy, Writer, align, genl};
+use pfnl_proto::{Attrs, Error, Fixed, Level, Policy, Validated, Writer, align, genl};
 
 /// The most a dump block holds: 32 KiB less what Linux keeps behind it.
 const DUMP_MAX: usize = 32768 - queue::BEHIND;
@@ -72,7 +72,7 @@ fn acknowledge<P: Platform>(
     let style = socket.binding.lock().options.ack_style();
     let mut w = Writer::new(&mut bytes);
     ack::write_ack(&mut w, message, socket.portid(), outcome, extack, style);
-    match w.result() {
+    match w.finish() {
         // A full queue has told its user; there is nobody else to tell.
         Ok(()) => drop(socket.deliver_from_kernel(bytes, extack.reserved(style))),
         Err(_) => socket.fail(Errno::ENOBUFS),
@@ -153,12 +153,13 @@ fn generic<P: Platform>(
         false => Some(op.level),
         true => op.dump_validated.then_some(Level::Strict),
     };
-    let attrs = attributes(&registered, &op, level, message, extack)?;
+    let (attrs, validated) = attributes(&registered, &op, level, message, extack)?;
     let request = Request {
         header: message.header,
         genl: header,
         user_header,
         attrs,
+        validated,
         portid: socket.portid(),
         sender: *sender,
     };
@@ -178,15 +179,16 @@ fn attributes<'a>(
     level: Option<Level>,
     message: &RawRequest<'a>,
     extack: &mut Extack,
-) -> Result<Attrs<'a>, Error> {
+) -> Result<(Attrs<'a>, Validated<'a>), Error> {
     let start = align(genl::USER_HEADER.saturating_add(registered.family.hdrsize()));
     let bytes = message.bytes.get(start..).unwrap_or_default();
     let attrs = Attrs::new(bytes, u32::try_from(start).unwrap_or(u32::MAX));
     if let (Some(table), Some(level)) = (op.table, level) {
-        // One place: only validation is wanted here, the handler's view indexes what it needs.
-        extack.text = Index::<1>::parse(attrs, table, level)?.warning();
+        let validated = Validated::parse(attrs, table, level)?;
+        extack.text = validated.warning();
+        return Ok((attrs, validated));
     }
-    Ok(attrs)
+    Ok((attrs, Validated::later(attrs)))
 }
 
 /// What a header holds back for later must be 0 in requests for commands that are newer than this rule. Linux has it
@@ -317,6 +319,7 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     if !done {
         *socket.dump.lock() = Some(state);
     }
+    drop(writer);
     // Queued only after the dump's state is in place: the user may read at once.
     let _ = socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
     Ok(())

@@ -79,7 +79,7 @@ impl Owned {
         let rows = Box::into_raw(own.into_boxed_slice());
         // SAFETY: the rows live until `drop`, which is after the last use of the table: `Family::op` says how long
         // that may be looked at.
-        let table = try_box(Table { name: "", rows: unsafe { &*rows } });
+        let table = try_box(Table::of_rows("", unsafe { &*rows }));
         match table {
             Ok(table) => Ok(Owned { table: Box::into_raw(table), rows }),
             Err(errno) => {

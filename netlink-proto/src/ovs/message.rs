@@ -64,7 +64,7 @@ impl<F: Family> Message<F> {
         let mut attributes = Vec::new();
         let mut writer = Writer::new(&mut attributes);
         fill(&mut writer);
-        writer.result()?;
+        writer.finish()?;
         Ok(Message { cmd, dp_ifindex, attributes, family: PhantomData })
     }
 }

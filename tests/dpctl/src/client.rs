@@ -65,7 +65,7 @@ impl Client {
             w.raw_fixed(&genl::Header { cmd: command, version: 2, reserved: 0 });
             fill(w);
         });
-        writer.result()?;
+        writer.finish()?;
         Ok(bytes)
     }
 

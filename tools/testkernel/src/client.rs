@@ -217,7 +217,7 @@ impl Client {
             w.raw_fixed(&genl::Header { cmd, version: 1, reserved: 0 });
             fill(w);
         });
-        writer.result().map_err(Failure::Socket)?;
+        writer.finish().map_err(Failure::Socket)?;
         self.send(&bytes).map_err(Failure::Socket)?;
         self.answers(header_len)
     }

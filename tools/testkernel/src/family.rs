@@ -120,7 +120,7 @@ impl Records {
         let mut bytes = Vec::new();
         let mut writer = Writer::new(&mut bytes);
         fill(&mut writer);
-        self.failed = self.failed.or(writer.result().err());
+        self.failed = self.failed.or(writer.finish().err());
         self.all.push(bytes);
     }
 }

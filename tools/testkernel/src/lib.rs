@@ -100,6 +100,6 @@ pub use server::Server;
 #[macro_export]
 macro_rules! view {
     ($module:ident, $request:expr) => {
-        $module::View::parse($request.attrs, pfnl_proto::Level::Liberal)
+        $module::View::of(&$request.validated)
     };
 }

@@ -33,6 +33,8 @@ pub enum Part {
     SuiteBuild,
     /// fmt and clippy.
     Lint,
+    /// `cargo xtask bench`.
+    Bench,
 }
 
 /// How a package's presence shows.
@@ -69,6 +71,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "mount",              probe: Probe::Program("mount"),          parts: BOTH,    why: "the sandbox's own /run" },
     Package { name: "iproute2",           probe: Probe::Program("ip"),             parts: BOTH,    why: "ip: namespaces and veth pairs; genl: a client" },
     Package { name: "openvswitch-switch", probe: Probe::Program("ovs-dpctl"),      parts: BOTH,    why: "ovs-dpctl: the client" },
+    Package { name: "libmnl-dev",         probe: Probe::File("/usr/include/libmnl/libmnl.h"), parts: &[Part::Bench], why: "libmnl: a codec to compare with" },
     Package { name: "libnl-utils",        probe: Probe::Program("genl-ctrl-list"), parts: BOTH,    why: "genl-ctrl-list: a client" },
     Package { name: "iputils-ping",       probe: Probe::Program("ping"),           parts: BOTH,    why: "traffic" },
     Package { name: "iperf3",             probe: Probe::Program("iperf3"),         parts: CLIENTS, why: "TCP traffic with offloads" },

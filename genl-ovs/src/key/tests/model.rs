@@ -242,6 +242,7 @@ pub fn mask(key: &[u8], choices: &[Masked]) -> Vec<u8> {
             (Masked::With(byte), number) => _ = w.bytes(number, &vec![byte; attr.payload().len()]),
         }
     }
+    drop(w);
     bytes
 }
 

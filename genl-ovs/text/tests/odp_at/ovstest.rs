@@ -82,6 +82,7 @@ fn through_flow(bytes: &[u8]) -> String {
     }
     let open = is_open(bytes);
     let fitness = if open { "ODP_FIT_TOO_LITTLE: " } else { "" };
+    drop(writer);
     fitness.to_string() + &print_flow(&out, None, &Ports::default(), true)
 }
 

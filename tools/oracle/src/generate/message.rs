@@ -135,6 +135,7 @@ impl Message {
             }
             self.nodes.iter().for_each(|node| node.write(w));
         });
+        drop(w);
         if let Some(len) = self.len {
             bytes[..4].copy_from_slice(&len.to_ne_bytes());
         }

@@ -75,7 +75,7 @@ fn band(kind: u32, rate: u32, burst: u32) -> Node {
 }
 
 fn bands(nodes: Vec<Node>) -> Node {
-    static ONE: pfnl_proto::Table = pfnl_proto::Table { name: "bands", rows: &[] };
+    static ONE: pfnl_proto::Table = pfnl_proto::Table::of_rows("bands", &[]);
     nest(meter::BANDS, &ONE, nodes)
 }
 
