@@ -59,9 +59,18 @@ fn run(args: &[String]) -> Result<ExitCode> {
 
 /// Keeps all threads of a process, or the calling thread, on one processor.
 fn pin(process: Option<u32>, cpu: usize) {
+    place(process, cpu..=cpu);
+}
+
+/// Lets all threads of a process run on any processor.
+fn unpin(process: u32) {
+    place(Some(process), 0..=rustix::thread::CpuSet::MAX_CPU - 1);
+}
+
+fn place(process: Option<u32>, cpus: std::ops::RangeInclusive<usize>) {
     use rustix::thread::{CpuSet, sched_setaffinity};
     let mut set = CpuSet::new();
-    set.set(cpu);
+    cpus.for_each(|cpu| set.set(cpu));
     let threads: Vec<i32> = match process {
         None => vec![0],
         Some(pid) => std::fs::read_dir(format!("/proc/{pid}/task"))

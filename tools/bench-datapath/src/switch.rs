@@ -31,7 +31,7 @@ pub struct Way {
 enum By {
     Mover(#[expect(dead_code, reason = "moves until it is dropped")] Mover),
     Pfnl(Host),
-    Ovs(#[expect(dead_code, reason = "forwards until it is dropped")] Ovs),
+    Ovs(Ovs),
 }
 
 impl Way {
@@ -95,6 +95,16 @@ impl Way {
             pin(Some(ovs.pid.cast_unsigned()), FORWARDER);
             Ok(By::Ovs(ovs))
         })
+    }
+
+    /// Lets the forwarder run wherever the scheduler likes.
+    pub fn unpin(&self) {
+        let process = match &self.by {
+            By::Mover(_) => std::process::id(),
+            By::Pfnl(host) => host.id(),
+            By::Ovs(ovs) => ovs.pid.cast_unsigned(),
+        };
+        crate::unpin(process);
     }
 
     /// Packets sent out of the second port so far.
