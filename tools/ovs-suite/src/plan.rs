@@ -6,17 +6,24 @@ use std::fs;
 use std::path::Path;
 
 /// What CI runs: quick tests of each group that need no device but veth.
-pub const BOUNDED: [&str; 11] = [
+pub const BOUNDED: [&str; 18] = [
     "=datapath - ping between two ports",
     "=datapath - ping6 between two ports with header modify",
+    "=datapath - ping over gre tunnel by simulated packets",
     "=datapath - clone action",
-    "=datapath - mpls actions",
+    "=datapath - encap decap mpls actions",
     "=datapath - configure cache size",
     "=mpls - encap header dp-support",
     "=QoS - basic configuration",
     "=conntrack - controller",
+    "=conntrack - force commit",
+    "=conntrack - zones",
     "=conntrack - ICMP related",
+    "=conntrack - IPv4 fragmentation",
+    "=conntrack - FTP",
+    "=conntrack - simple SNAT",
     "=IGMP - flood under normal action",
+    "=nsh - encap header",
     "=interface - add delete add same interface",
 ];
 

@@ -101,7 +101,7 @@ pub fn start(folder: &Path, work: &Work) -> Result<Output> {
     let kernel = Kernel::find(&folder.with_file_name("oracle"))?;
     let initramfs = work.folder.join("initramfs");
     fs::write(&initramfs, archive(&kernel)?)?;
-    let mut script = String::from("export WORK=/tmp/work\n");
+    let mut script = String::from("export WORK=/tmp/work PATIENCE=240\n");
     for (name, value) in &work.env {
         writeln!(script, "export {name}='{value}'")?;
     }

@@ -7,6 +7,7 @@
 #   PROGRAMS  folders of OVS's programs, separated by colons; PATH has the rest
 #   PYTHON    the Python for the suite's servers
 #   TESTS     numbers of tests
+#   PATIENCE  seconds that OVS's tools wait for an answer; OVS's own 30 if it is not set
 set -u
 mkdir -p "$WORK/bin" "$WORK/tests" /run/netns
 PATH=${PROGRAMS:+$PROGRAMS:}/usr/sbin:/usr/bin:/sbin:/bin
@@ -66,7 +67,7 @@ AUTOTEST_PATH='tests'
 SHELL=/bin/bash
 END
 sed -e 's|@HAVE_OPENSSL@|yes|; s|@OPENSSL_SUPPORTS_SNI@|yes|; s|@HAVE_UNBOUND@|yes|; s|@EGREP@|grep -E|; s|@CFLAGS@||' \
-    -e "s|@PYTHON3@|$PYTHON|" "$SOURCE/tests/atlocal.in" > "$WORK/tests/atlocal"
+    -e "s|@PYTHON3@|$PYTHON|; s|^OVS_CTL_TIMEOUT=30|OVS_CTL_TIMEOUT=${PATIENCE:-30}|" "$SOURCE/tests/atlocal.in" > "$WORK/tests/atlocal"
 
 bash "$SOURCE/tests/system-kmod-testsuite" -C "$WORK/tests" AUTOTEST_PATH="$WORK/bin:$PATH" -d $TESTS < /dev/null 2>&1
 
