@@ -337,11 +337,14 @@ proptest! {
     }
 }
 
+/// An id, a hash and a frame.
+type Through = (u64, u32, Vec<u8>);
+
 /// A tunnel port that remembers.
 #[derive(Clone)]
 struct End {
     tunnel: Tunnel,
-    sent: Arc<Mutex<Vec<(u64, u32, Vec<u8>)>>>,
+    sent: Arc<Mutex<Vec<Through>>>,
 }
 
 impl Port<VecPacket> for End {
