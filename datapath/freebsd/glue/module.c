@@ -37,7 +37,7 @@ VNET_SYSINIT(ovs_state, SI_SUB_PROTO_END, SI_ORDER_FIRST, vnet_ovs_init, NULL);
 static void
 vnet_ovs_uninit(const void *unused __unused)
 {
-	ovs_vnet_uninit(curvnet->vnet_shutdown);
+	ovs_vnet_uninit();
 }
 VNET_SYSUNINIT(ovs_state, SI_SUB_PROTO_END, SI_ORDER_FIRST, vnet_ovs_uninit, NULL);
 
@@ -77,6 +77,7 @@ ovs_modevent(module_t module __unused, int event, void *arg __unused)
 	case MOD_UNLOAD:
 		if (!ovs_stop())
 			return (EBUSY);
+		ovs_retreat();
 		ovs_events_stop();
 		return (0);
 	default:

@@ -78,7 +78,9 @@ void	**ovs_vnet_slot(void);
 void	 ovs_receive(struct ovs_device *, struct mbuf *);
 /* 0, or an errno: the vnet then has no Open vSwitch families. */
 int	 ovs_vnet_init(void);
-void	 ovs_vnet_uninit(bool dying);
+void	 ovs_vnet_uninit(void);
+/* Takes the families out of all vnets. May sleep; no lock may be held. */
+void	 ovs_retreat(void);
 /* The interface of a device is about to vanish from its vnet, whose state this is. */
 void	 ovs_departed(void *state, struct ovs_device *, u_int ifindex);
 /* Whether unloading may begin (then nothing is opened any more). */

@@ -40,6 +40,11 @@ impl Drop for Held {
     }
 }
 
+/// Whether the module is on its way out.
+pub fn is_stopping() -> bool {
+    STOPPING.load(Ordering::SeqCst)
+}
+
 /// Whether nothing of ours is left; nothing is opened from now on.
 #[unsafe(no_mangle)]
 extern "C" fn ovs_stop() -> bool {

@@ -25,7 +25,6 @@ pub struct Device {
     inlet: RcuCell<Kernel, Inlet>,
     /// Packets that made no sense, or for which there was no memory.
     dropped: AtomicU64,
-    _held: Held,
 }
 
 /// A referenced ifnet.
@@ -55,6 +54,8 @@ struct Stage {
     hooked: bool,
     /// It is being detached from its vnet.
     going: bool,
+    /// Until it leaves; what remains then is memory, which is freed before the module goes.
+    held: Option<Held>,
 }
 
 fn check(error: c_int) -> Result<()> {
@@ -101,10 +102,9 @@ impl Device {
             interface,
             kind,
             ifindex,
-            stage: Mtx::try_new(c"openvswitch port", Stage::default())?,
+            stage: Mtx::try_new(c"openvswitch port", Stage { held: Some(held), ..Stage::default() })?,
             inlet: RcuCell::new(None),
             dropped: AtomicU64::new(0),
-            _held: held,
         })
     }
 
@@ -146,10 +146,11 @@ impl Device {
     /// and an interface of our own is gone. May sleep; to be called once.
     pub fn leave(&self) {
         self.inlet.store(None);
-        let Stage { hooked, going } = core::mem::take(&mut *self.stage.lock());
+        let Stage { hooked, going, held } = core::mem::take(&mut *self.stage.lock());
         let own = self.kind == PortKind::Internal;
         // SAFETY: referenced, and in the state that is said.
         unsafe { sys::ovs_if_leave(self.interface.0.as_ptr(), own, going, hooked) }
+        drop(held);
     }
 }
 

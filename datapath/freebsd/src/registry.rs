@@ -124,7 +124,8 @@ impl Pfnl {
 
 impl Drop for Pfnl {
     fn drop(&mut self) {
-        // What a failure has left; else there is nothing.
+        // What a failure has left; else there is nothing. Nobody can know of families that were there for a moment only
+        // but by a request that is under way: that is waited for.
         self.end(false);
     }
 }

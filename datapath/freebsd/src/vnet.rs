@@ -1,16 +1,20 @@
 //! The families of each virtual network stack, and their end.
 
+use crate::count;
 use crate::device::Device;
 use crate::packet::Mbuf;
 use crate::ports::Ports;
 use crate::registry::Pfnl;
 use crate::sys;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use pfnl_kernel::Kernel;
+use core::sync::atomic::{AtomicBool, Ordering};
+use pfnl_kernel::{Kernel, sys as kernel};
 use pfnl_ovs::Ovs;
-use pfnl_platform::{Result, Shared, try_box};
+use pfnl_platform::{Errno, Result, Shared, try_box, try_push};
 
 /// What there is of us in a vnet.
 struct State {
@@ -18,10 +22,42 @@ struct State {
     pfnl: Pfnl,
 }
 
-fn begin() -> Result<Box<State>> {
+/// The vnets that have a state. A module that goes has to leave their domains with no lock of the kernel's held: that
+/// waits for requests, which in their turn wait for such locks.
+struct Everywhere {
+    lock: AtomicBool,
+    states: UnsafeCell<Vec<Shared<State>>>,
+}
+
+// SAFETY: the states are touched only by who has set the lock.
+unsafe impl Sync for Everywhere {}
+
+static EVERYWHERE: Everywhere =
+    Everywhere { lock: AtomicBool::new(false), states: UnsafeCell::new(Vec::new()) };
+
+impl Everywhere {
+    /// Vnets come and go one at a time, and seldom: who meets another waits a moment.
+    fn with<R>(&self, work: impl FnOnce(&mut Vec<Shared<State>>) -> R) -> R {
+        while self.lock.swap(true, Ordering::Acquire) {
+            // SAFETY: sleeps; the callers may.
+            unsafe { kernel::pfnl_pause() };
+        }
+        // SAFETY: the lock is ours.
+        let result = work(unsafe { &mut *self.states.get() });
+        self.lock.store(false, Ordering::Release);
+        result
+    }
+}
+
+fn begin() -> Result<Box<Shared<State>>> {
+    if count::is_stopping() {
+        return Err(Errno::ENODEV);
+    }
     let pfnl = Pfnl::hold()?;
     let ovs = Ovs::register(&pfnl, try_box(Ports::try_new()?)?)?;
-    try_box(State { ovs, pfnl })
+    let state = Shared::try_new(State { ovs, pfnl })?;
+    EVERYWHERE.with(|states| try_push(states, state.clone()))?;
+    try_box(state)
 }
 
 /// A vnet begins; curvnet is it.
@@ -37,14 +73,23 @@ extern "C" fn ovs_vnet_init() -> c_int {
     }
 }
 
+/// The module goes, and nothing is open: the families leave all domains.
+#[unsafe(no_mangle)]
+extern "C" fn ovs_retreat() {
+    let states = EVERYWHERE.with(core::mem::take);
+    for state in states {
+        state.pfnl.end(false);
+    }
+}
+
 /// A vnet ends, or the module goes. It has no sockets left, or no datapaths.
 #[unsafe(no_mangle)]
-extern "C" fn ovs_vnet_uninit(dying: bool) {
+extern "C" fn ovs_vnet_uninit() {
     // SAFETY: the slot holds null or what `ovs_vnet_init` put there, and nobody else looks at it any more: no socket
     // is there to ask, or no interface to depart.
     let state = unsafe {
         let slot = sys::ovs_vnet_slot();
-        let state = (*slot).cast::<State>();
+        let state = (*slot).cast::<Shared<State>>();
         if state.is_null() {
             return;
         }
@@ -52,8 +97,15 @@ extern "C" fn ovs_vnet_uninit(dying: bool) {
         *slot = null_mut();
         Box::from_raw(state)
     };
+    EVERYWHERE.with(|states| {
+        states.retain(|other| !Shared::same(other, &state));
+        if states.is_empty() {
+            *states = Vec::new();
+        }
+    });
     state.ovs.shut_down();
-    state.pfnl.end(dying);
+    // Where the module goes there is nothing left to do. A vnet that ends has nobody left to ask.
+    state.pfnl.end(true);
 }
 
 /// An interface is being detached from its vnet: its port goes.
@@ -63,7 +115,7 @@ unsafe extern "C" fn ovs_departed(state: *mut c_void, device: *mut sys::ovs_devi
     // closed. Departures are serialised with each other and with a vnet's end by the kernel.
     unsafe {
         (*device.cast::<Device>()).depart();
-        if let Some(state) = state.cast::<State>().as_ref() {
+        if let Some(state) = state.cast::<Shared<State>>().as_ref() {
             state.ovs.interface_gone(ifindex);
         }
     }

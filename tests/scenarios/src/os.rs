@@ -17,6 +17,8 @@ mod system {
     pub const SO_PEERCRED: c_int = libc::SO_PEERCRED;
     pub const SO_MEMINFO: c_int = libc::SO_MEMINFO;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
+    /// What `msg_flags` repeats of the flags that recvmsg was called with.
+    pub const ECHOED: c_int = 0;
     pub const ENODATA: c_int = libc::ENODATA;
     /// Puts family, portid and groups where the system's `sockaddr_nl` has them.
     pub fn address_head(family: c_int) -> [u8; 2] {
@@ -41,6 +43,9 @@ mod system {
     pub const SO_PEERCRED: c_int = 0x10011;
     pub const SO_MEMINFO: c_int = 0x10037;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
+    // FreeBSD's recvmsg gives its own flags back, whatever the socket.
+    pub const ECHOED: c_int =
+        libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_WAITALL | libc::MSG_NOSIGNAL | 0x80000 /* MSG_WAITFORONE */;
     pub const ENODATA: c_int = libc::ENOATTR;
     pub fn address_head(family: c_int) -> [u8; 2] {
         [12, family as u8]

@@ -9,6 +9,7 @@
     reason = "types of fields differ between systems"
 )]
 
+use crate::os;
 use libc::{c_int, c_void, socklen_t};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -196,7 +197,7 @@ impl Incoming {
     fn note(&mut self, header: &libc::msghdr) {
         self.name_length = header.msg_namelen;
         self.control_length = header.msg_controllen as usize;
-        self.flags = header.msg_flags;
+        self.flags = header.msg_flags & !os::ECHOED;
     }
 }
 
