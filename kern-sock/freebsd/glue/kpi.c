@@ -12,6 +12,7 @@
 #include <sys/kernel.h>
 #include <sys/malloc.h>
 #include <sys/lock.h>
+#include <sys/mutex.h>
 #include <sys/sx.h>
 #include <sys/endian.h>
 #include <net/vnet.h>
@@ -47,8 +48,7 @@ struct kpi_op {
 struct kpi_bound {
 	LIST_ENTRY(kpi_bound)	 link;
 	struct genl_family	*family;
-	struct vnet		*vnet;
-	void			*domain;
+	struct kpi_vnet		*vnet;	/* held */
 	/* The text of the request being handled, when it was made for it. One is handled at a time. */
 	char			 text[80];
 };
@@ -64,10 +64,13 @@ struct pfnl_kpi_family {
 	volatile u_int		 dumps;
 };
 
+/* A vnet, while it is listed or somebody holds it; its domain is there as long. */
 struct kpi_vnet {
 	LIST_ENTRY(kpi_vnet)	 link;
 	struct vnet		*vnet;
 	void			*domain;
+	u_int			 holds;
+	bool			 gone;
 };
 
 /* What a handler is given of a request: a copy, that a dump can keep. */
@@ -88,9 +91,15 @@ struct kpi_dump {
 	int	(*done)(struct netlink_callback *);
 };
 
-/* Held while families and vnets come and go. Before the core's locks. */
+/* Held while a family comes or goes, and while a vnet comes; never while requests are waited for. */
 static struct sx kpi_lock;
 SX_SYSINIT(pfnl_kpi, &kpi_lock, "pfnl kpi");
+/*
+ * For the list of vnets and those of families' bounds. A vnet goes under a lock that handlers of requests may want
+ * (ifnet_detach_sxlock), so nothing that waits for requests may be waited for there: it takes this one alone.
+ */
+static struct mtx kpi_lists;
+MTX_SYSINIT(pfnl_kpi_lists, &kpi_lists, "pfnl kpi lists", MTX_DEF);
 static LIST_HEAD(, pfnl_kpi_family) kpi_families = LIST_HEAD_INITIALIZER(kpi_families);
 static LIST_HEAD(, kpi_vnet) kpi_vnets = LIST_HEAD_INITIALIZER(kpi_vnets);
 
@@ -162,13 +171,13 @@ pfnl_kpi_multicast_all(struct sk_buff *skb, uint32_t exclude, uint32_t group)
 	struct kpi_vnet *vnet;
 	bool heard = false;
 
-	sx_slock(&kpi_lock);
+	mtx_lock(&kpi_lists);
 	LIST_FOREACH(vnet, &kpi_vnets, link)
 		if (pfnl_has_listeners(vnet->domain, group)) {
 			pfnl_multicast(vnet->domain, group, skb->data, skb->len, exclude);
 			heard = true;
 		}
-	sx_sunlock(&kpi_lock);
+	mtx_unlock(&kpi_lists);
 	pfnl_kpi_free(skb);
 	return (heard ? 0 : -ESRCH);
 }
@@ -489,7 +498,7 @@ kpi_request_new(struct kpi_bound *bound, const struct pfnl_request *from, unsign
 		.data = (unsigned char *)nlh,
 		.len = nlh->nlmsg_len,
 		.size = nlh->nlmsg_len,
-		.sk = bound->vnet,
+		.sk = bound->vnet->vnet,
 		.netlink.portid = from->portid,
 	};
 	request->info = (struct genl_info) {
@@ -500,7 +509,7 @@ kpi_request_new(struct kpi_bound *bound, const struct pfnl_request *from, unsign
 		.genlhdr = genl,
 		.userhdr = (char *)genl + GENL_HDRLEN,
 		.attrs = request->attrs,
-		._net = (struct net *)(void *)bound->vnet,
+		._net = (struct net *)(void *)bound->vnet->vnet,
 		.extack = &request->extack,
 	};
 	return (request);
@@ -802,7 +811,21 @@ kpi_ops(struct pfnl_kpi_family *family)
 	}
 }
 
-/* A family in a vnet. */
+static void
+kpi_vnet_release(struct kpi_vnet *vnet)
+{
+	bool last;
+
+	mtx_lock(&kpi_lists);
+	last = --vnet->holds == 0;
+	mtx_unlock(&kpi_lists);
+	if (last) {
+		pfnl_domain_release(vnet->domain);
+		kfree(vnet);
+	}
+}
+
+/* A family in a vnet that the caller holds; the hold is passed on. */
 static int
 kpi_bind(struct pfnl_kpi_family *family, struct kpi_vnet *vnet)
 {
@@ -858,8 +881,7 @@ kpi_bind(struct pfnl_kpi_family *family, struct kpi_vnet *vnet)
 		groups[i] = (struct pfnl_str){ def->mcgrps[i].name,
 		    strnlen(def->mcgrps[i].name, sizeof(def->mcgrps[i].name)) };
 	bound->family = def;
-	bound->vnet = vnet->vnet;
-	bound->domain = vnet->domain;
+	bound->vnet = vnet;
 	if (error == 0)
 		error = pfnl_family_register_at(vnet->domain, &remote, &family->info);
 	if (error > 0)
@@ -869,19 +891,16 @@ kpi_bind(struct pfnl_kpi_family *family, struct kpi_vnet *vnet)
 	kfree(tables);
 	kfree(ops);
 	kfree(groups);
-	if (error == 0)
-		LIST_INSERT_HEAD(&family->bound, bound, link);
-	else
+	if (error != 0) {
+		kpi_vnet_release(vnet);
 		kfree(bound);
-	return (error);
-}
-
-static void
-kpi_unbind(struct pfnl_kpi_family *family, struct kpi_bound *bound)
-{
-	LIST_REMOVE(bound, link);
-	pfnl_family_unregister(bound->domain, &family->info);
-	kfree(bound);
+		return (error);
+	}
+	/* A vnet that has gone meanwhile has no sockets, so this is only for unregistration to find. */
+	mtx_lock(&kpi_lists);
+	LIST_INSERT_HEAD(&family->bound, bound, link);
+	mtx_unlock(&kpi_lists);
+	return (0);
 }
 
 static void
@@ -889,8 +908,17 @@ kpi_family_free(struct pfnl_kpi_family *family)
 {
 	struct kpi_bound *bound;
 
-	while ((bound = LIST_FIRST(&family->bound)) != NULL)
-		kpi_unbind(family, bound);
+	for (;;) {
+		mtx_lock(&kpi_lists);
+		if ((bound = LIST_FIRST(&family->bound)) != NULL)
+			LIST_REMOVE(bound, link);
+		mtx_unlock(&kpi_lists);
+		if (bound == NULL)
+			break;
+		pfnl_family_unregister(bound->vnet->domain, &family->info);
+		kpi_vnet_release(bound->vnet);
+		kfree(bound);
+	}
 	kfree(family->ops);
 	kfree(family);
 }
@@ -908,15 +936,40 @@ kpi_place(struct pfnl_kpi_family *family)
 {
 	struct kpi_vnet *vnet;
 	struct pfnl_info before;
+	int error = 0;
 
 	family->info = (struct pfnl_info){ .version = family->family->version };
+	mtx_lock(&kpi_lists);
 	do {
 		before = family->info;
 		LIST_FOREACH(vnet, &kpi_vnets, link)
 			if (!pfnl_family_place(vnet->domain, family->family->n_mcgrps, &family->info))
-				return (ENOSPC);
-	} while (before.id != family->info.id || before.first_group != family->info.first_group);
-	return (0);
+				error = ENOSPC;
+	} while (error == 0 &&
+	    (before.id != family->info.id || before.first_group != family->info.first_group));
+	mtx_unlock(&kpi_lists);
+	return (error);
+}
+
+/* A vnet that a family is to be in and is not, held. */
+static struct kpi_vnet *
+kpi_next(struct pfnl_kpi_family *family)
+{
+	struct kpi_bound *bound;
+	struct kpi_vnet *vnet;
+
+	mtx_lock(&kpi_lists);
+	LIST_FOREACH(vnet, &kpi_vnets, link) {
+		LIST_FOREACH(bound, &family->bound, link)
+			if (bound->vnet == vnet)
+				break;
+		if (bound == NULL && kpi_belongs(family->family, vnet)) {
+			vnet->holds++;
+			break;
+		}
+	}
+	mtx_unlock(&kpi_lists);
+	return (vnet);
 }
 
 static bool
@@ -951,14 +1004,13 @@ pfnl_kpi_register(struct genl_family *def)
 	def->pfnl = family;
 	def->id = family->info.id;
 	def->mcgrp_offset = family->info.first_group;
-	LIST_FOREACH(vnet, &kpi_vnets, link)
-		if (error == 0 && kpi_belongs(def, vnet))
-			error = kpi_bind(family, vnet);
+	while (error == 0 && (vnet = kpi_next(family)) != NULL)
+		error = kpi_bind(family, vnet);
 	if (error == 0)
 		LIST_INSERT_HEAD(&kpi_families, family, link);
-	else
-		kpi_family_free(family);
 	sx_xunlock(&kpi_lock);
+	if (error != 0)
+		kpi_family_free(family);
 	return (-error);
 }
 
@@ -971,11 +1023,12 @@ pfnl_kpi_unregister(const struct genl_family *def)
 	LIST_FOREACH(family, &kpi_families, link)
 		if (family->family == def)
 			break;
-	if (family != NULL) {
+	if (family != NULL)
 		LIST_REMOVE(family, link);
-		kpi_family_free(family);
-	}
 	sx_xunlock(&kpi_lock);
+	/* Waits for requests, so not under the lock that vnets come with. */
+	if (family != NULL)
+		kpi_family_free(family);
 	return (family != NULL ? 0 : -ENOENT);
 }
 
@@ -994,6 +1047,27 @@ pfnl_kpi_busy(const struct module *module)
 
 /* ---- vnets ---- */
 
+/* Lets go of what was bound to a vnet that has gone; its domain has dropped the family by itself. */
+static void
+kpi_prune(struct pfnl_kpi_family *family)
+{
+	struct kpi_bound *bound;
+
+	do {
+		mtx_lock(&kpi_lists);
+		LIST_FOREACH(bound, &family->bound, link)
+			if (bound->vnet->gone)
+				break;
+		if (bound != NULL)
+			LIST_REMOVE(bound, link);
+		mtx_unlock(&kpi_lists);
+		if (bound != NULL) {
+			kpi_vnet_release(bound->vnet);
+			kfree(bound);
+		}
+	} while (bound != NULL);
+}
+
 static void
 vnet_pfnl_kpi_init(const void *unused __unused)
 {
@@ -1007,37 +1081,47 @@ vnet_pfnl_kpi_init(const void *unused __unused)
 		kfree(vnet);
 		return;
 	}
+	vnet->holds = 1;
 	sx_xlock(&kpi_lock);
+	mtx_lock(&kpi_lists);
 	LIST_INSERT_HEAD(&kpi_vnets, vnet, link);
+	mtx_unlock(&kpi_lists);
 	VNET(pfnl_kpi_domain) = vnet->domain;
-	LIST_FOREACH(family, &kpi_families, link)
-		if (kpi_belongs(family->family, vnet) && (error = kpi_bind(family, vnet)) != 0)
+	LIST_FOREACH(family, &kpi_families, link) {
+		kpi_prune(family);
+		if (!kpi_belongs(family->family, vnet))
+			continue;
+		mtx_lock(&kpi_lists);
+		vnet->holds++;
+		mtx_unlock(&kpi_lists);
+		error = kpi_bind(family, vnet);
+		if (error != 0)
 			printf("pfnl: a vnet is without family %s: error %d\n", family->family->name, error);
+	}
 	sx_xunlock(&kpi_lock);
 }
 VNET_SYSINIT(pfnl_kpi, SI_SUB_PROTO_DOMAIN, SI_ORDER_SECOND, vnet_pfnl_kpi_init, NULL);
 
+/*
+ * The vnet has no sockets any more, so nobody calls its families, which the domain is about to drop by itself. What was
+ * bound to it holds the domain until the next vnet comes, or the family goes.
+ */
 static void
 vnet_pfnl_kpi_uninit(const void *unused __unused)
 {
-	struct pfnl_kpi_family *family;
-	struct kpi_bound *bound, *next;
 	struct kpi_vnet *vnet;
 
-	sx_xlock(&kpi_lock);
+	mtx_lock(&kpi_lists);
 	LIST_FOREACH(vnet, &kpi_vnets, link)
 		if (vnet->vnet == curvnet)
 			break;
 	if (vnet != NULL) {
-		LIST_FOREACH(family, &kpi_families, link)
-			LIST_FOREACH_SAFE(bound, &family->bound, link, next)
-				if (bound->vnet == curvnet)
-					kpi_unbind(family, bound);
 		LIST_REMOVE(vnet, link);
-		VNET(pfnl_kpi_domain) = NULL;
-		pfnl_domain_release(vnet->domain);
-		kfree(vnet);
+		vnet->gone = true;
 	}
-	sx_xunlock(&kpi_lock);
+	mtx_unlock(&kpi_lists);
+	VNET(pfnl_kpi_domain) = NULL;
+	if (vnet != NULL)
+		kpi_vnet_release(vnet);
 }
 VNET_SYSUNINIT(pfnl_kpi, SI_SUB_PROTO_DOMAIN, SI_ORDER_SECOND, vnet_pfnl_kpi_uninit, NULL);

@@ -115,7 +115,9 @@ fn image(work: &Path, root: &Path, files: &[PathBuf], cc: &Path, script: &str) -
     for file in files {
         fs::copy(file, extra.join(file.file_name().context("a file without a name")?))?;
     }
-    fs::write(extra.join("test.sh"), script)?;
+    let test = extra.join("test.sh");
+    fs::write(&test, script)?;
+    fs::set_permissions(&test, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     for entry in fs::read_dir(sh::root().join("tests/freebsd"))? {
         let path = entry?.path();
         if path.is_dir() {
