@@ -80,7 +80,9 @@ pub(crate) fn send<P: Platform, Pk: Packet>(upper: &Upper<P>, sample: &Sample<'_
             now => _ = put.timestamp(now),
         }
         put.proto(sample.protocol);
-        w.filled(attr::DATA, keep, |out| copy(packet, sample.is_tagged, out));
+        if keep > 0 {
+            w.filled(attr::DATA, keep, |out| copy(packet, sample.is_tagged, out));
+        }
         let mut put = attr::Put(w);
         if !sample.psample.cookie.is_empty() {
             put.user_cookie(&sample.psample.cookie);

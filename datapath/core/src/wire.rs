@@ -28,7 +28,6 @@ pub const IP_UDP: u8 = 17;
 pub const IP_HOP: u8 = 0;
 pub const IP_ROUTING: u8 = 43;
 pub const IP_FRAGMENT: u8 = 44;
-pub const IP_ESP: u8 = 50;
 pub const IP_AUTH: u8 = 51;
 pub const IP_ICMPV6: u8 = 58;
 pub const IP_NONE: u8 = 59;
@@ -85,6 +84,8 @@ headers! {
     Ext { next: u8, len: u8, kind: u8, left: u8, }
     /// The fragment header: 13 bits of offset, and the more-fragments bit.
     Fragment { next: u8, reserved: u8, offset: Be16, id: Be32, }
+    /// What of it says that there is a fragment.
+    FragmentStart { next: u8, reserved: u8, offset: Be16, }
     Tcp { src: Be16, dst: Be16, seq: Be32, ack: Be32, flags: Be16, window: Be16, csum: [u8; 2], urgent: Be16, }
     Udp { src: Be16, dst: Be16, len: Be16, csum: [u8; 2], }
     Sctp { src: Be16, dst: Be16, tag: Be32, csum: [u8; 4], }

@@ -195,8 +195,10 @@ fn header(shape: &mut Shape, attr: &Attr<'_>) -> Result<Action, Error> {
             ensure(ethertype.get() != ETH_TEB || shape.mac_proto == MAC_NONE)?;
             // Linux counts below 0 too, where a flow did not match on its labels.
             shape.labels = shape.labels.wrapping_sub(1);
-            // Behind the last label could be anything: nothing may rely on what the sender says it is.
-            shape.eth_type = if shape.labels == 0 { 0 } else { ethertype.get() };
+            // Behind the last label could be anything, and behind another only a label: nothing may rely on what the
+            // sender says it is.
+            let is_label = shape.labels != 0 && is_mpls(ethertype.get());
+            shape.eth_type = if is_label { ethertype.get() } else { 0 };
             Ok(Action::PopMpls { ethertype })
         }
         action::PUSH_ETH => {

@@ -170,9 +170,11 @@ fn mpls_labels() {
     let list = accepts(&ip, |w| _ = action::Put(w).add_mpls(&push).pop_mpls(ETH_TEB));
     assert!(list.contains("whole_frame: true"), "{list}");
     assert_eq!(refuses(&ip, |w| _ = action::Put(w).add_mpls(&push).pop_vlan()), Errno::EINVAL);
-    // After the last label nothing is known; before it the sender is believed.
+    // After the last label nothing is known; before it, that there is another.
     let two = FlowKey { mpls_labels: 0b11, ..flow(0x8847, 0) };
-    accepts(&two, |w| _ = action::Put(w).pop_mpls(ETH_IPV4).push_mpls(&push));
+    accepts(&two, |w| _ = action::Put(w).pop_mpls(0x8847).push_mpls(&push));
+    let lie = |w: &mut Writer<'_>| _ = action::Put(w).pop_mpls(ETH_IPV4).push_mpls(&push);
+    assert_eq!(refuses(&two, lie), Errno::EINVAL);
     let last = |w: &mut Writer<'_>| _ = action::Put(w).pop_mpls(0x8847).pop_mpls(ETH_IPV4).push_mpls(&push);
     assert_eq!(refuses(&two, last), Errno::EINVAL);
     // What has a tag takes no label, and what is not MPLS gives none.

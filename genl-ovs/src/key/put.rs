@@ -77,6 +77,10 @@ impl Put<'_> {
     fn ethernet(&self, w: &mut Writer<'_>) {
         key::Put(w).ethernet(&KeyEthernet { src: self.out.eth_src, dst: self.out.eth_dst });
         let (outer, inner) = (&self.key.vlan, &self.key.cvlan);
+        if outer.tci.get() == 0 && !is_vlan(self.key.eth_type.get()) {
+            // Without an outer tag there is no inner one, whatever actions have left of it.
+            return self.untagged(w);
+        }
         self.tagged(w, outer, &self.out.vlan, |w| {
             self.tagged(w, inner, &self.out.cvlan, |w| self.untagged(w))
         });

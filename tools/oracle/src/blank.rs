@@ -38,7 +38,9 @@ fn is_ours(message: &Message<'_>, families: &Families) -> bool {
     }
     let mut attrs = Attrs::new(message.bytes.get(genl::USER_HEADER..).unwrap_or_default(), 0);
     let name = attrs.find(|attr| attr.number() == ctrl::FAMILY_NAME);
-    name.is_none_or(|name| name.string() == b"nlctrl" || name.string().starts_with(b"ovs_"))
+    name.is_none_or(|name| {
+        name.string() == b"nlctrl" || std::str::from_utf8(name.string()).is_ok_and(crate::run::is_ours)
+    })
 }
 
 fn blanked(message: &Message<'_>, families: &Families) -> Vec<u8> {

@@ -19,7 +19,7 @@ struct Arguments {
     /// Where the recording is.
     #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/linux-6.12/generated.jsonl"))]
     golden: PathBuf,
-    /// Only scenarios whose name contains this.
+    /// Only scenarios whose name contains this, or one of these with commas between.
     #[arg(long, global = true, default_value = "")]
     only: String,
     /// Write all classes of differences, decoded, to a file.
@@ -31,6 +31,9 @@ struct Arguments {
     /// How many examples of each class.
     #[arg(long, global = true, default_value_t = 2)]
     examples: usize,
+    /// Instead of booting Linux, put the scenarios of these recordings together, a later one's in an earlier one's place.
+    #[arg(long, global = true, value_delimiter = ',')]
+    from: Vec<PathBuf>,
     /// Record everything to this file too.
     #[arg(long, global = true)]
     whole: Option<PathBuf>,
@@ -62,7 +65,8 @@ fn main() -> Result<()> {
             compare(&arguments, &head, &recorded)
         }
         Command::Record => {
-            let (head, recorded) = ask_linux(&arguments)?;
+            let (head, recorded) =
+                if arguments.from.is_empty() { ask_linux(&arguments)? } else { join(&arguments.from)? };
             if let Some(whole) = &arguments.whole {
                 std::fs::write(whole, golden::write(&head, &recorded)?)?;
             }
@@ -90,6 +94,28 @@ fn main() -> Result<()> {
     }
 }
 
+/// Recordings of one kernel, joined.
+fn join(from: &[PathBuf]) -> Result<(Head, Vec<Recorded>)> {
+    let mut joined: Option<(Head, Vec<Recorded>)> = None;
+    for path in from {
+        let (head, recorded) = golden::read(&std::fs::read_to_string(path)?)?;
+        let Some((first, all)) = &mut joined else {
+            joined = Some((head, recorded));
+            continue;
+        };
+        if (&first.kernel, &first.families) != (&head.kernel, &head.families) {
+            bail!("{} is of another kernel", path.display());
+        }
+        for scenario in recorded {
+            match all.iter_mut().find(|(other, _)| other.name == scenario.0.name) {
+                Some(place) => *place = scenario,
+                None => all.push(scenario),
+            }
+        }
+    }
+    joined.context("no recordings")
+}
+
 fn count(recorded: &[Recorded]) -> usize {
     recorded.iter().flat_map(|(scenario, _)| &scenario.cases).filter(|case| case.counted).count()
 }
@@ -103,7 +129,7 @@ fn ask_linux(arguments: &Arguments) -> Result<(Head, Vec<Recorded>)> {
         run::probes(&mut guest, &families)?.into_iter().map(|(name, seen)| (name, seen.text())).collect();
     let mut recorded = Vec::new();
     for scenario in generate::all(&families) {
-        if scenario.name.contains(&arguments.only) {
+        if run::is_wanted(scenario.name, &arguments.only) {
             let start = std::time::Instant::now();
             let answers = run::scenario(&mut guest, &families, &scenario)?;
             let answers = answers.iter().map(|answer| Parts::of(answer, &families)).collect();

@@ -110,6 +110,11 @@ pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenari
     Ok(answers)
 }
 
+/// Whether a scenario is one of those that are asked for.
+pub fn is_wanted(scenario: &str, only: &str) -> bool {
+    only.split(',').any(|part| scenario.contains(part))
+}
+
 /// Whether pfnl has a family.
 pub fn is_ours(family: &str) -> bool {
     family.starts_with("ovs_") || family == pfnl_proto::psample::NAME
@@ -159,7 +164,7 @@ fn runs(numbers: &[usize]) -> String {
 pub fn replay(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> {
     let families = &head.families;
     let mut report = Report::default();
-    if "socket".contains(only) {
+    if is_wanted("socket", only) {
         let seen = probes(&mut Inside::new(families, &head.interfaces)?, families)?;
         for (name, pfnl) in seen {
             let Some((_, linux)) = head.probes.iter().find(|(probe, _)| *probe == name) else { continue };
@@ -167,7 +172,7 @@ pub fn replay(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> 
             report.add(&case, Parts::of_text(linux), pfnl, families);
         }
     }
-    for (asked, answers) in recorded.iter().filter(|(scenario, _)| scenario.name.contains(only)) {
+    for (asked, answers) in recorded.iter().filter(|(scenario, _)| is_wanted(scenario.name, only)) {
         // A new one each time: what one scenario leaves behind must not be another's trouble.
         let mut pfnl = Inside::new(families, &head.interfaces)?;
         let got = scenario(&mut pfnl, families, asked)?;

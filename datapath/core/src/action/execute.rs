@@ -154,7 +154,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
             let is_last = rest.as_slice().is_empty();
             match action {
                 Action::Output(port) => {
-                    let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+                    let keep = frame.take_keep();
                     if is_last {
                         let tunnel = frame.tunnel.as_deref();
                         let out = Out { tunnel, keep, mru: frame.mru };
@@ -169,7 +169,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     }
                 }
                 Action::Userspace(to) => {
-                    let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+                    let keep = frame.take_keep();
                     let egress = to.egress_tun_port.and_then(|port| self.egress(port, &frame, key));
                     let kind = Kind::Action {
                         portid: to.portid,
@@ -179,7 +179,8 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     };
                     deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep, frame.mru);
                 }
-                Action::Trunc(len) => frame.keep = *len as usize,
+                // Said of the packet as it is now: what comes in front later is shown too.
+                Action::Trunc(len) => frame.cut = frame.packet.len().saturating_sub(*len as usize),
                 Action::Set(set) => set::set(&mut frame, key, set)?,
                 Action::PushVlan { tpid, tci } => resize::push_vlan(&mut frame, key, *tpid, *tci)?,
                 Action::PopVlan => resize::pop_vlan(&mut frame, key)?,
@@ -264,7 +265,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
 
     #[inline(never)]
     fn psample(&self, frame: &mut Frame<P, Pk>, key: &FlowKey, psample: &Psample) -> Result<()> {
-        let keep = core::mem::replace(&mut frame.keep, usize::MAX);
+        let keep = frame.take_keep();
         let ports = &self.dp.ports;
         let vport = ports.get(self.section, key.in_port).or_else(|| ports.get(self.section, PORT_LOCAL));
         let sample = Sample {

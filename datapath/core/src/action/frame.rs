@@ -29,8 +29,8 @@ pub(crate) struct Frame<P: Platform, Pk> {
     stale: bool,
     /// How many of 2^32-1 packets get where this one is: the probability of the SAMPLE around, all without one.
     pub rate: u32,
-    /// How much of it the next output or upcall shows.
-    pub keep: usize,
+    /// How many bytes at its end the next output or upcall leaves out.
+    pub cut: usize,
     /// The longest fragment that it was put together from, without the link layer header; 0 = it was no fragments.
     pub mru: u16,
 }
@@ -49,7 +49,7 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
             protocol,
             stale: false,
             rate: u32::MAX,
-            keep: usize::MAX,
+            cut: 0,
             mru: 0,
         })
     }
@@ -62,6 +62,14 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// Headers came or went, so that the key tells of others.
     pub fn moved(&mut self) {
         self.stale = true;
+    }
+
+    /// How many bytes the next output or upcall shows; the one after that shows all.
+    pub fn take_keep(&mut self) -> usize {
+        match core::mem::take(&mut self.cut) {
+            0 => usize::MAX,
+            cut => self.packet.len().saturating_sub(cut),
+        }
     }
 
     /// All bytes are others.

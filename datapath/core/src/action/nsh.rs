@@ -44,10 +44,10 @@ pub(super) fn pop<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut F
     if nsh.len() < size_of::<Nsh>() {
         return Err(Errno::EINVAL);
     }
-    let inside = nsh_ethertype(nsh.np).ok_or(Errno::EAFNOSUPPORT)?;
     if nsh.len() > frame.packet.len() {
         return Err(SHORT);
     }
+    let inside = nsh_ethertype(nsh.np).ok_or(Errno::EAFNOSUPPORT)?;
     frame.packet.pop_front(nsh.len())?;
     if inside == ETH_TEB {
         key.mac_proto = MAC_ETHERNET;

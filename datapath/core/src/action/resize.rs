@@ -47,11 +47,11 @@ pub(super) fn pop_vlan<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &
     remove(frame, ADDRESSES, VLAN_HLEN)?;
     frame.shift(l2_len);
     match outermost(frame)? {
-        Some(Outermost { inside: Some(inside), .. }) => {
-            frame.protocol = inside;
+        Some(tag) => {
+            frame.protocol = tag.inside.ok_or(SHORT)?;
             frame.moved();
         }
-        _ => key.vlan = Vlan::default(),
+        None => key.vlan = Vlan::default(),
     }
     Ok(())
 }
@@ -126,6 +126,10 @@ pub(super) fn push_eth<P: Platform, Pk: Packet>(
     if key.mac_proto != MAC_NONE {
         return Err(Errno::EINVAL);
     }
+    if frame.l2_len() > 0 {
+        // What is left of another header's end, SNAP, would be in the middle.
+        return Err(Errno::EPROTO);
+    }
     let (l2_len, ethertype) = (frame.l2_len().saturating_add(ETH_HLEN), frame.protocol);
     let head = insert(frame, 0, ETH_HLEN)?;
     *view(head, 0)? = Ethernet { dst, src, ethertype };
@@ -137,6 +141,9 @@ pub(super) fn push_eth<P: Platform, Pk: Packet>(
 
 pub(super) fn pop_eth<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
     ethernet_only(key)?;
+    if outermost(frame)?.is_some() {
+        return Err(Errno::EPROTO);
+    }
     let l2_len = frame.l2_len().saturating_sub(ETH_HLEN);
     frame.packet.pop_front(ETH_HLEN)?;
     frame.shift(l2_len);

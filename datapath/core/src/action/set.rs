@@ -89,7 +89,15 @@ pub(super) fn ipv4<P: Platform, Pk: Packet>(
         csum.pseudo(head, &old.src, &now.src)?;
         csum.pseudo(head, &old.dst, &now.dst)?;
     }
-    (key.ipv4_src, key.ipv4_dst, key.ip_tos, key.ip_ttl) = (now.src, now.dst, now.tos, now.ttl);
+    // The key of a header that lies about its length has nothing of it; it shows what is new.
+    let changed = |old: bool, place: &mut u8, now: u8| *place = if old { now } else { *place };
+    changed(old.tos != now.tos, &mut key.ip_tos, now.tos);
+    changed(old.ttl != now.ttl, &mut key.ip_ttl, now.ttl);
+    for (old, now, place) in [(old.src, now.src, &mut key.ipv4_src), (old.dst, now.dst, &mut key.ipv4_dst)] {
+        if old != now {
+            *place = now;
+        }
+    }
     Ok(())
 }
 
@@ -171,7 +179,14 @@ pub(super) fn ports<P: Platform, Pk: Packet>(
         sctp.csum = crc.to_le_bytes();
     }
     let [a, b, c, d] = now;
-    (key.tp_src, key.tp_dst) = (Be16::from_bytes([a, b]), Be16::from_bytes([c, d]));
+    // The key of a TCP header that lies about its length has no ports; it shows those that are new.
+    let [e, f, g, h] = old;
+    if protocol != IP_TCP || [a, b] != [e, f] {
+        key.tp_src = Be16::from_bytes([a, b]);
+    }
+    if protocol != IP_TCP || [c, d] != [g, h] {
+        key.tp_dst = Be16::from_bytes([c, d]);
+    }
     Ok(())
 }
 

@@ -14,11 +14,11 @@ const MAX_ND_OPTIONS: usize = 32;
 pub(super) fn v4<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut Layers) -> Result<()> {
     let (at, len) = (layers.l2_len, packet.len());
     let Some(ip) = header::<Ipv4, Pk>(packet, at)? else { return Ok(()) };
+    layers.l3 = Some(at);
     let l4 = at.saturating_add(ip.header_len());
     if ip.header_len() < size_of::<Ipv4>() || l4 > len {
         return Ok(());
     }
-    layers.l3 = Some(at);
     (key.ipv4_src, key.ipv4_dst) = (ip.src, ip.dst);
     (key.ip_proto, key.ip_tos, key.ip_ttl) = (ip.proto, ip.tos, ip.ttl);
     let frag = ip.frag.get();
@@ -77,7 +77,8 @@ fn extensions<Pk: Packet>(
         note(&mut key.ipv6_exthdrs, next);
         let len = match next {
             IP_FRAGMENT => {
-                let Some(fragment) = header::<Fragment, Pk>(packet, at)? else { return Ok(None) };
+                // Its end may be missing; what follows then is, too.
+                let Some(fragment) = header::<FragmentStart, Pk>(packet, at)? else { return Ok(None) };
                 if fragment.offset.get() & 0xfff8 != 0 {
                     (key.ip_frag, key.ip_proto) = (FRAG_LATER, IP_FRAGMENT);
                     return Ok(None);
@@ -115,7 +116,6 @@ fn note(seen: &mut u16, next: u8) {
         IP_ROUTING => (ROUTER, HOP | DEST),
         IP_FRAGMENT => (FRAG, HOP | DEST | ROUTER),
         IP_AUTH => (AUTH, HOP | DEST | ROUTER | FRAG),
-        IP_ESP => (ESP, HOP | DEST | ROUTER | FRAG | AUTH),
         IP_NONE => (NONEXT, u16::MAX),
         _ => return,
     };

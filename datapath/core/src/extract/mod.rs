@@ -15,7 +15,7 @@ use pfnl_platform::{Errno, Result};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// The Ethernet type, in a key, of a frame that has none: 802.2 without SNAP. It is below every real type.
-pub const ETH_TYPE_802_2: u16 = 0x05ff;
+pub const ETH_TYPE_802_2: u16 = 0x0004;
 
 /// Where in a packet its headers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,6 +43,10 @@ pub fn extract<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey) -> Result<Layers>
     key.mac_proto = mac_proto;
     let mut layers = Layers::default();
     if mac_proto == MAC_NONE {
+        if is_vlan(eth_type.get()) {
+            // A tag is the link layer's, and there is none.
+            return Err(Errno::EINVAL);
+        }
         key.eth_type = eth_type;
     } else {
         layers.l2_len = ethernet(packet, key)?;
@@ -121,7 +125,7 @@ fn nsh<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> 
     let len = nsh.len();
     let valid = match nsh.mdtype {
         NSH_MD1 => len == size_of::<Nsh>() + size_of::<[Be32; 4]>(),
-        NSH_MD2 => len >= size_of::<Nsh>(),
+        NSH_MD2 => true,
         _ => false,
     };
     if nsh.version() != 0 || !valid || at.saturating_add(len) > packet.len() {
