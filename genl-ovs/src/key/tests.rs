@@ -125,7 +125,7 @@ fn vlan_tags_are_whole_or_not_there() {
     assert!(parse_exact(&tagged(&[0, 5], &inside)).is_err(), "a TCI without the CFI bit");
     assert!(parse_exact(&tagged(&[0, 0], &inside)).is_err(), "something behind a frame's end");
     let truncated = parse_exact(&tagged(&[0, 0], &[])).unwrap();
-    assert_eq!((truncated.vlan.tpid.get(), truncated.eth_type.get()), (0x8100, 0x05ff));
+    assert_eq!((truncated.vlan.tpid.get(), truncated.eth_type.get()), (0x8100, 0x0004));
     assert!(parse_exact(&run(&[ETH, ethertype(&[0x81, 0]), (key::VLAN, &[0x10, 5])])).is_err(), "no ENCAP");
     assert!(parse_exact(&run(&[ETH, ethertype(&[0x90, 0]), (key::VLAN, &[0x10, 5])])).is_err(), "no tag");
     assert!(parse_exact(&tagged(&[0x10, 5], &run(&[ETH, ethertype(&[0x90, 0])]))).is_err(), "ETHERNET twice");
@@ -157,7 +157,7 @@ fn what_always_counts() {
     let m = parse(&bytes, Some(&run(&[(key::IN_PORT, &[0; 4])]))).unwrap();
     assert_eq!((m.mask.in_port, m.mask.eth_type.get()), (0, 0), "a mask of zero is none");
     let m = parse(&run(&[ETH]), None).unwrap();
-    assert_eq!((m.key.in_port, m.key.eth_type.get(), m.mask.eth_type.get()), (65535, 0x05ff, 0));
+    assert_eq!((m.key.in_port, m.key.eth_type.get(), m.mask.eth_type.get()), (65535, 0x0004, 0));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn extracted_keys_survive_the_way_to_user_space() {
         assert_eq!(back, key);
         let m = parse(&key_bytes(&key), None).unwrap();
         assert!(
-            m.key == key && m.mask.eth_type.get() == if key.eth_type.get() == 0x05ff { 0 } else { 0xffff }
+            m.key == key && m.mask.eth_type.get() == if key.eth_type.get() == 0x0004 { 0 } else { 0xffff }
         );
     }
 }
@@ -296,7 +296,7 @@ proptest! {
         let bytes = key_bytes(&key);
         prop_assert_eq!(&parse_exact(&bytes).unwrap(), &key);
         // An ENCAP with nothing in it is a mask of zero, and zero is as good as absent; so the tag has no mask.
-        if key.vlan.tci.get() != 0 && key.eth_type.get() == 0x05ff {
+        if key.vlan.tci.get() != 0 && key.eth_type.get() == 0x0004 {
             prop_assert!(parse(&bytes, None).is_err());
             return Ok(());
         }
@@ -317,7 +317,7 @@ proptest! {
         let dump = mask_bytes(&m.key, &m.mask);
         let Ok(mut again) = parse(&bytes, Some(&dump)) else {
             // The nest of a service header is there, though what is in it is zero; an empty ENCAP is as good as absent.
-            prop_assert!(matches!(key.eth_type.get(), ETH_NSH | 0x05ff) && m.mask.eth_type.get() == 0);
+            prop_assert!(matches!(key.eth_type.get(), ETH_NSH | 0x0004) && m.mask.eth_type.get() == 0);
             return Ok(());
         };
         prop_assert_eq!(mask_bytes(&again.key, &again.mask), dump);

@@ -19,7 +19,7 @@ pub fn key() -> impl Strategy<Value = FlowKey> {
             (key.mac_proto, key.eth_src, key.eth_dst) = (1, src, dst);
             (key.vlan, key.cvlan) = (vlan, if vlan.tci.get() == 0 { Vlan::default() } else { cvlan });
             key.eth_type = Be16::new(ethertype);
-            if kind < 64 && ethertype != 0x05ff {
+            if kind < 64 && ethertype != 0x0004 {
                 // An L3 packet.
                 (key.mac_proto, key.eth_src, key.eth_dst) = (0, [0; 6], [0; 6]);
                 (key.vlan, key.cvlan) = Default::default();
@@ -32,7 +32,7 @@ pub fn key() -> impl Strategy<Value = FlowKey> {
 /// Addresses, tags and the type.
 fn link() -> impl Strategy<Value = ([u8; 6], [u8; 6], Vlan, Vlan, u16)> {
     let ethertype = proptest::sample::select(
-        &[0x05ffu16, 0x0800, 0x86dd, 0x0806, 0x8035, 0x8847, 0x8848, 0x894f, 0x9000][..],
+        &[0x0004u16, 0x0800, 0x86dd, 0x0806, 0x8035, 0x8847, 0x8848, 0x894f, 0x9000][..],
     );
     (any::<[u8; 6]>(), any::<[u8; 6]>(), tag(), tag(), ethertype)
 }
