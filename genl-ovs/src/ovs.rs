@@ -55,7 +55,7 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         let bus = domain.bus()?;
         let ovs = Shared::try_new(Ovs {
             datapaths: P::Mutex::try_new(c"pfnl datapaths", Vec::new())?,
-            conntrack: Shared::try_new(Conntrack::try_new()?)?,
+            conntrack: new_conntrack()?,
             devices,
             links: Shared::try_new(Links::try_new(bus)?)?,
             vport_family: P::Mutex::try_new(c"pfnl vport family", None)?,
@@ -204,6 +204,12 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         }
         Ok(infos)
     }
+}
+
+/// Apart, so that the table is not on its caller's stack.
+#[inline(never)]
+fn new_conntrack<P: Platform>() -> Result<Shared<Conntrack<P>>> {
+    Shared::try_new(Conntrack::try_new()?)
 }
 
 /// A port and the datapath it is in.

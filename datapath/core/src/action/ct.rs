@@ -82,9 +82,11 @@ pub(super) fn track<P: Platform, Pk: Packet>(
     }
     let Some(tracked) = frame.tracked.clone() else { return Ok(true) };
     let is_confirmed = tracked.conn.has(CONFIRMED);
+    // As Linux: what goes the original way and is an error waits for COMMIT.
+    let begins_related = tracked.is_error && !tracked.is_reply;
     if let Some(nat) = &ct.nat
         && key.ct_state & (state::SRC_NAT | state::DST_NAT) == 0
-        && (is_confirmed || ct.commit)
+        && (is_confirmed && !begins_related || ct.commit)
     {
         if !is_confirmed && !tracked.conn.has(NAT_DONE) {
             let range = nat.new.as_ref().map(|(end, range)| (*end, range));
@@ -112,6 +114,7 @@ pub(super) fn track<P: Platform, Pk: Packet>(
 }
 
 /// Puts fragments together. Answers whether there is a whole packet.
+#[inline(never)]
 fn whole<P: Platform, Pk: Packet>(
     table: &Conntrack<P>,
     frame: &mut Frame<P, Pk>,
@@ -153,6 +156,7 @@ fn helped<P: Platform>(conn: &Conn<P>, ct: &Ct) -> bool {
 
 /// The connection that took the place of one that is not confirmed yet, if it is as good. TCP's is not: its sender
 /// will try again.
+#[inline(never)]
 fn faster<P: Platform>(table: &Conntrack<P>, section: &P::Guard, conn: &Conn<P>) -> Option<Tracked<P>> {
     let original = conn.original();
     let (other, Place { is_reply }) = table.find(section, original)?;
@@ -169,6 +173,7 @@ pub(super) fn clear<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut
 }
 
 /// Remembers a connection, with its new mark and labels.
+#[inline(never)]
 fn commit<P: Platform>(
     table: &Conntrack<P>,
     section: &P::Guard,
@@ -217,6 +222,7 @@ fn over(new: &Masked<[u8; 16]>, labels: &mut [u8; 16]) {
 }
 
 /// Whether the packet was tracked in this zone before; it is not counted twice.
+#[inline(never)]
 fn is_known<P: Platform, Pk: Packet>(
     table: &Conntrack<P>,
     section: &P::Guard,
@@ -260,6 +266,7 @@ fn is_known<P: Platform, Pk: Packet>(
 
 /// A packet that begins an expected connection, and does not commit it, is only told what it would be: it may be lost on its
 /// way through user space, and the expectation must not be lost with it. Answers whether it is such.
+#[inline(never)]
 fn told_of_expected<P: Platform, Pk: Packet>(
     table: &Conntrack<P>,
     section: &P::Guard,
@@ -284,6 +291,7 @@ fn told_of_expected<P: Platform, Pk: Packet>(
 }
 
 /// The connection of a packet; a new one if need be. None: the packet is invalid.
+#[inline(never)]
 fn find<P: Platform, Pk: Packet>(
     table: &Conntrack<P>,
     section: &P::Guard,

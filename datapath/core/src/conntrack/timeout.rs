@@ -47,8 +47,6 @@ pub enum Kind {
     Generic,
 }
 
-const KINDS: usize = 9;
-
 impl Kind {
     /// The kind of an IP protocol's connections; 255 is that of all others.
     pub fn of(proto: u8) -> Option<Kind> {
@@ -180,7 +178,8 @@ const AF_INET6: u16 = 10;
 
 /// All of them.
 pub struct Timeouts<P: Platform> {
-    defaults: [Values; KINDS],
+    /// By kind; apart from the table, which is made on a small stack.
+    defaults: Vec<Values>,
     policies: P::Mutex<Vec<Shared<Policy>>>,
 }
 
@@ -188,10 +187,10 @@ impl<P: Platform> Timeouts<P> {
     pub(super) fn try_new() -> Result<Timeouts<P>> {
         use Kind::*;
         let kinds = [Tcp, Udp, UdpLite, Icmp, IcmpV6, Sctp, Dccp, Gre, Generic];
-        Ok(Timeouts {
-            defaults: kinds.map(Values::of),
-            policies: P::Mutex::try_new(c"pfnl timeouts", Vec::new())?,
-        })
+        let mut defaults = Vec::new();
+        defaults.try_reserve_exact(kinds.len())?;
+        defaults.extend(kinds.into_iter().map(Values::of));
+        Ok(Timeouts { defaults, policies: P::Mutex::try_new(c"pfnl timeouts", Vec::new())? })
     }
 
     /// What holds for connections without a policy.
