@@ -17,6 +17,10 @@ mod system {
     pub const SO_PEERCRED: c_int = libc::SO_PEERCRED;
     pub const SO_MEMINFO: c_int = libc::SO_MEMINFO;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
+    /// The level at which an option of the system's is set.
+    pub fn level(level: c_int, _name: c_int) -> c_int {
+        level
+    }
     /// What `msg_flags` repeats of the flags that recvmsg was called with.
     pub const ECHOED: c_int = 0;
     pub const ENODATA: c_int = libc::ENODATA;
@@ -43,6 +47,10 @@ mod system {
     pub const SO_PEERCRED: c_int = 0x10011;
     pub const SO_MEMINFO: c_int = 0x10037;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
+    /// As compat-headers' sys/socket.h: FreeBSD's kernel asks no protocol for options of SOL_SOCKET that it does not know.
+    pub fn level(level: c_int, name: c_int) -> c_int {
+        if level == libc::SOL_SOCKET && name & 0x10000 != 0 { super::SOL_NETLINK } else { level }
+    }
     // FreeBSD's recvmsg gives its own flags back, whatever the socket.
     pub const ECHOED: c_int =
         libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_WAITALL | libc::MSG_NOSIGNAL | 0x80000 /* MSG_WAITFORONE */;

@@ -79,13 +79,14 @@ pub fn take_address(call: From, fd: c_int, address: Option<&mut [u8]>, length: &
 }
 
 pub fn setsockopt(fd: c_int, level: c_int, name: c_int, value: &[u8], length: u32) -> Outcome {
-    let length = claim(length, value.len());
+    let (length, level) = (claim(length, value.len()), os::level(level, name));
     // SAFETY: the value has as many bytes as stated.
     checked(unsafe { libc::setsockopt(fd, level, name, value.as_ptr().cast(), length) } as isize)
 }
 
 pub fn getsockopt(fd: c_int, level: c_int, name: c_int, value: &mut [u8], length: &mut u32) -> Outcome {
     claim(*length, value.len());
+    let level = os::level(level, name);
     // SAFETY: the value has room for as many bytes as stated.
     checked(unsafe { libc::getsockopt(fd, level, name, value.as_mut_ptr().cast(), length) } as isize)
 }
