@@ -367,3 +367,38 @@ fn in_range(fits: bool, attr: &Attr<'_>, row: &'static Row) -> Result<(), Error>
         Err(Error::new(Errno::ERANGE).text("integer out of range").at(attr.offset()).row(row))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Writer;
+    use crate::nlctrl::ctrl;
+
+    #[test]
+    fn an_attribute_far_from_the_start_is_found() {
+        let mut bytes = Vec::new();
+        let mut w = Writer::new(&mut bytes);
+        w.fixed(ctrl::FAMILY_ID, &7u16);
+        (0..5).for_each(|_| _ = w.bytes(ctrl::POLICY, &[0; 60_000]));
+        w.fixed(ctrl::VERSION, &9u32).string(ctrl::FAMILY_NAME, b"far");
+        w.finish().unwrap();
+        let view = ctrl::View::parse(Attrs::new(&bytes, 20), Level::Liberal).unwrap();
+        assert_eq!(
+            (view.family_id(), view.version(), view.family_name()),
+            (Some(7), Some(9), Some(&b"far"[..]))
+        );
+        assert_eq!(view.0.attr(ctrl::VERSION).unwrap().offset(), 20 + 8 + 5 * 60_004);
+    }
+
+    #[test]
+    fn what_was_validated_is_not_looked_for_again_but_by_another_table() {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).fixed(ctrl::FAMILY_ID, &7u16).flag(ctrl::OP);
+        let attrs = Attrs::new(&bytes, 0);
+        // By `get_family` attribute 10 is none of its own; by `get_policy` it is too short.
+        let validated = Validated::parse(attrs, &crate::nlctrl::get_family::TABLE, Level::Liberal).unwrap();
+        assert_eq!(crate::nlctrl::get_family::View::of(&validated).unwrap().family_id(), Some(7));
+        let error = crate::nlctrl::get_policy::View::of(&validated).unwrap_err();
+        assert_eq!((error.errno, error.offset), (Errno::ERANGE, Some(8)));
+    }
+}
