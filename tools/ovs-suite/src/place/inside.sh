@@ -25,9 +25,11 @@ export PFNL_SOCKET_PATH=$WORK/pfnl.sock
     while :; do
         "$PFNL/pfnl" serve --socket "$PFNL_SOCKET_PATH" >> "$WORK/pfnl.log" 2>&1 &
         host=$!
+        echo $host > "$WORK/host.pid"
         wait $host
-        echo "suite: the host has ended with status $?" | tee -a "$WORK/pfnl.log"
-        sleep 0.2
+        status=$?
+        rm "$WORK/unload" 2> /dev/null || echo "suite: the host has ended with status $status" | tee -a "$WORK/pfnl.log"
+        sleep 0.1
     done
 ) &
 keeper=$!
@@ -48,7 +50,19 @@ done
 [ "$*" = "test-netlink-conntrack flush" ] || { echo "ovstest: not built" >&2; exit 1; }
 exec conntrack -F
 END
-printf '#!/bin/sh\nexit 0\n' > "$WORK/bin/modprobe"
+# Each test ends with `modprobe -r openvswitch`, which makes Linux forget what outlives datapaths (limits of
+# connections, timeout policies): another host does the same.
+cat > "$WORK/bin/modprobe" <<END
+#!/bin/sh
+[ "\$*" = "-r openvswitch" ] || exit 0
+touch "$WORK/unload"
+kill \$(cat "$WORK/host.pid")
+for _ in \$(seq 100); do
+    [ ! -e "$WORK/unload" ] && "$PFNL/pfnl" status --socket "$PFNL_SOCKET_PATH" > /dev/null 2>&1 && break
+    sleep 0.1
+done
+exit 0
+END
 chmod +x "$WORK"/bin/*
 
 # What configure would write.
