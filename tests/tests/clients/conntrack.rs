@@ -54,10 +54,10 @@ fn conversation() -> Result<()> {
     let ovs = switch.host.dpctl(&["dump-conntrack", "dp0"])?;
     ovs.prints("icmp,orig=(src=10.9.0.1,dst=10.9.0.2,id=")?;
     ovs.prints(",zone=5,mark=7")?;
-    switch.host.dpctl(&["ct-stats-show", "dp0"])?.prints("ICMP: 1")?;
-    switch.host.dpctl(&["flush-conntrack", "dp0", "zone=6"])?.succeeds()?;
+    switch.host.dpctl(&["ct-stats-show"])?.prints("ICMP: 1")?;
+    switch.host.dpctl(&["flush-conntrack", "zone=6"])?.succeeds()?;
     switch.conntrack(&["-C"])?.prints("1\n")?;
-    switch.host.dpctl(&["flush-conntrack", "dp0", "zone=5"])?.succeeds()?;
+    switch.host.dpctl(&["flush-conntrack", "zone=5"])?.succeeds()?;
     switch.conntrack(&["-C"])?.prints("0\n")?;
     ping(&switch.left, &switch.right.address, &["-c", "1"])?;
     switch.conntrack(&["-D", "-p", "icmp"])?.prints("type=8")?;
@@ -96,7 +96,7 @@ fn made_by_hand() -> Result<()> {
     switch.conntrack(&get)?.prints("[ASSURED] mark=5")?;
     switch.host.dpctl(&["dump-conntrack", "dp0"])?.prints("protoinfo=(state=ESTABLISHED)")?;
     let tuple = "ct_nw_src=1.1.1.1,ct_nw_dst=2.2.2.2,ct_nw_proto=6,ct_tp_src=10,ct_tp_dst=20";
-    switch.host.dpctl(&["flush-conntrack", "dp0", tuple])?.succeeds()?;
+    switch.host.dpctl(&["flush-conntrack", tuple])?.succeeds()?;
     switch.conntrack(&get)?.ends_with(1)?;
     Ok(())
 }
