@@ -170,8 +170,11 @@ fn labels(view: &ct_attr::View<'_>, before: [u8; 16]) -> Result<Option<[u8; 16]>
     Ok(Some(labels))
 }
 
+/// A connection's state, by its protocol, and SCTP's verification tags.
+type States = (Option<TcpState>, Option<SctpState>, [u32; 2]);
+
 /// `PROTOINFO { TCP { STATE } }` or `PROTOINFO { SCTP { STATE VTAG_ORIGINAL VTAG_REPLY } }`
-fn state(view: &ct_attr::View<'_>) -> Result<(Option<TcpState>, Option<SctpState>, [u32; 2]), Error> {
+fn state(view: &ct_attr::View<'_>) -> Result<States, Error> {
     let Some(attrs) = view.protoinfo() else { return Ok((None, None, [0; 2])) };
     let view = protoinfo::View::parse(attrs, Level::Liberal).map_err(mute)?;
     let range = Error::new(Errno::ERANGE);

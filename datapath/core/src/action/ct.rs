@@ -245,7 +245,8 @@ fn is_known<P: Platform, Pk: Packet>(
     let was_tracked =
         key.ct_state & (state::TRACKED | state::INVALID) == state::TRACKED && key.ct_zone == ct.zone;
     // As Linux: one that is to turn its connection's direction is looked at too.
-    if !was_tracked && !(ct.force && key.ct_state == 0) || key.ip_frag != FRAG_NONE {
+    let is_looked_at = was_tracked || ct.force && key.ct_state == 0;
+    if !is_looked_at || key.ip_frag != FRAG_NONE {
         return Ok(false);
     }
     let Some(looked) = look(&mut frame.packet, key, layers, ct.zone)? else { return Ok(false) };
@@ -318,18 +319,30 @@ fn find<P: Platform, Pk: Packet>(
         table.count_one(Count::Error);
         return Ok(None);
     }
+    let conn = begin(table, section, tuple, &seen)?;
+    if conn.is_none() {
+        table.count_one(Count::Invalid);
+    }
+    Ok(conn.map(|conn| Tracked { conn, is_reply: false, is_error: false }))
+}
+
+/// A new connection. None: the packet cannot begin one. A function of its own for the stack's sake.
+#[inline(never)]
+fn begin<P: Platform>(
+    table: &Conntrack<P>,
+    section: &P::Guard,
+    tuple: Tuple,
+    seen: &Seen,
+) -> Result<Option<Shared<Conn<P>>>> {
     let expected = table.expected(&tuple);
     let master = expected.as_ref().map(|expected| expected.master.clone());
-    let Some(conn) = Conn::begin(tuple, &seen, table.timeouts(), master)? else {
-        table.count_one(Count::Invalid);
-        return Ok(None);
-    };
+    let Some(conn) = Conn::begin(tuple, seen, table.timeouts(), master)? else { return Ok(None) };
     if let Some(expected) = &expected
         && let Some(port) = expected.real_port
     {
         choose::follow(table, section, &conn, &expected.master, expected.is_reply, port)?;
     }
-    Ok(Some(Tracked { conn: Shared::try_new(conn)?, is_reply: false, is_error: false }))
+    Shared::try_new(conn).map(Some)
 }
 
 /// Puts what is known of a packet's connection into its key. `nat` says what was translated.

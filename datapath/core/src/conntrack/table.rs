@@ -16,7 +16,7 @@ use crate::percpu::{Counters, PerCpu};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use pfnl_platform::{Errno, Mutex, Platform, RcuBox, RcuCell, Result, Shared, try_push};
+use pfnl_platform::{Errno, Mutex, Platform, RcuBox, RcuCell, Result, Shared, try_box, try_push};
 
 /// How many connections there are at most (Linux's nf_conntrack_max, on a machine with some memory).
 pub const MAX_CONNECTIONS: u32 = 262_144;
@@ -44,7 +44,8 @@ pub struct Conntrack<P: Platform> {
     pub(super) expectations: P::Mutex<Expectations<P>>,
     /// Whether there are expectations, perhaps.
     pub(super) expecting: AtomicBool,
-    pub(super) fragments: super::frag::Fragments<P>,
+    /// Apart, as all this is made on a small stack.
+    pub(super) fragments: Box<super::frag::Fragments<P>>,
 }
 
 /// What writers know.
@@ -165,6 +166,7 @@ impl<P: Platform> Conntrack<P> {
     ///
     /// # Errors
     /// `ENOMEM`.
+    #[inline(never)] // for its caller's stack
     pub fn try_new() -> Result<Conntrack<P>> {
         Ok(Conntrack {
             buckets: RcuCell::new(Some(Buckets::try_new(FIRST_BITS)?)),
@@ -181,7 +183,7 @@ impl<P: Platform> Conntrack<P> {
             counters: PerCpu::try_new(usize::MAX)?,
             expectations: P::Mutex::try_new(c"pfnl expectations", Vec::new())?,
             expecting: AtomicBool::new(false),
-            fragments: super::frag::Fragments::try_new()?,
+            fragments: try_box(super::frag::Fragments::try_new()?)?,
         })
     }
 
