@@ -165,8 +165,8 @@ jexec a /extra/pfnl-dpctl add-if dp0 ${a%a}b || fail "add-if in a"
 jexec a /extra/pfnl-dpctl add-if dp0 int0 internal || fail "int0 in a"
 dp show | grep -q dp0 && fail "a's datapath is seen outside"
 jail -r a
-await [ "$(ports)" = 0 ] || sleep 2
-[ "$(ports)" = 0 ] || fail "$(ports) ports are left of a"
+no_ports() { [ "$(ports)" = 0 ]; }
+await no_ports || fail "$(ports) ports are left of a"
 sleep 1
 ifconfig $a destroy
 a=$(pair a 10.0.0.1) || fail "a anew"

@@ -89,7 +89,12 @@ fn test(line: &str, banners: &BTreeMap<String, String>) -> Option<Test> {
     let banner = rest.split_whitespace().next_back().unwrap_or_default();
     // The last tests of a suite may have no heading of their own.
     let group = banners.get(banner).cloned().unwrap_or_default();
-    Some(Test { number: number.parse().ok()?, group, name: name.trim_end().to_owned(), kinds: BTreeSet::new() })
+    Some(Test {
+        number: number.parse().ok()?,
+        group,
+        name: name.trim_end().to_owned(),
+        kinds: BTreeSet::new(),
+    })
 }
 
 /// The kind of device a line of shell makes, if it is one to ask for. `… type KIND help` only asks iproute2.

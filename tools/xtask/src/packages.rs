@@ -55,6 +55,8 @@ struct Package {
 }
 
 const CLIENTS: &[Part] = &[Part::Clients];
+/// A benchmark's own tests are with the others.
+const MEASURED: &[Part] = &[Part::Bench, Part::Clients];
 const PEERS: &[Part] = &[Part::Clients, Part::Suite];
 const SOURCES: &[Part] = &[Part::Clients, Part::Suite, Part::Port];
 const BOTH: &[Part] = &[Part::Demo, Part::Clients, Part::Suite];
@@ -71,13 +73,12 @@ const PACKAGES: &[Package] = &[
     Package { name: "mount",              probe: Probe::Program("mount"),          parts: BOTH,    why: "the sandbox's own /run" },
     Package { name: "iproute2",           probe: Probe::Program("ip"),             parts: BOTH,    why: "ip: namespaces and veth pairs; genl: a client" },
     Package { name: "openvswitch-switch", probe: Probe::Program("ovs-dpctl"),      parts: BOTH,    why: "ovs-dpctl: the client" },
-    Package { name: "libmnl-dev",         probe: Probe::File("/usr/include/libmnl/libmnl.h"), parts: &[Part::Bench], why: "libmnl: a codec to compare with" },
+    Package { name: "libmnl-dev",         probe: Probe::File("/usr/include/libmnl/libmnl.h"), parts: MEASURED, why: "libmnl: a codec to compare with" },
     Package { name: "libnl-utils",        probe: Probe::Program("genl-ctrl-list"), parts: BOTH,    why: "genl-ctrl-list: a client" },
     Package { name: "iputils-ping",       probe: Probe::Program("ping"),           parts: BOTH,    why: "traffic" },
     Package { name: "iperf3",             probe: Probe::Program("iperf3"),         parts: CLIENTS, why: "TCP traffic with offloads" },
     Package { name: "ethtool",            probe: Probe::Program("ethtool"),        parts: PEERS,   why: "the ports' tests turn offloads off" },
     Package { name: "tcpdump",            probe: Probe::Program("tcpdump"),        parts: PEERS,   why: "what arrives at a peer" },
-    Package { name: "conntrack",          probe: Probe::Program("conntrack"),      parts: CLIENTS, why: "conntrack: a client of NETLINK_NETFILTER" },
     Package { name: "strace",             probe: Probe::Program("strace"),         parts: CLIENTS, why: "that no socket of the host kernel is opened" },
     Package { name: "python3-venv",       probe: Probe::Python("ensurepip"),       parts: PEERS,   why: "pyroute2 in target/venv: a client" },
     Package { name: "linux-libc-dev",     probe: Probe::File("/usr/include/linux/openvswitch.h"), parts: CLIENTS, why: "Linux's own numbers, to compare ours with" },
@@ -88,7 +89,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "lftp",               probe: Probe::Program("lftp"),           parts: SUITE,   why: "the suite's FTP client" },
     Package { name: "net-tools",          probe: Probe::Program("netstat"),        parts: SUITE,   why: "the suite waits for servers with it" },
     Package { name: "iptables",           probe: Probe::Program("iptables"),       parts: SUITE,   why: "the suite opens tunnels in firewalls" },
-    Package { name: "conntrack",          probe: Probe::Program("conntrack"),      parts: PEERS,   why: "shows and flushes connections" },
+    Package { name: "conntrack",          probe: Probe::Program("conntrack"),      parts: PEERS,   why: "a client of NETLINK_NETFILTER: shows and flushes connections" },
     Package { name: "procps",             probe: Probe::Program("sysctl"),         parts: SUITE,   why: "sysctl: the suite's namespaces" },
     Package { name: "make",               probe: Probe::Program("make"),           parts: BUILD,   why: "builds Open vSwitch" },
     Package { name: "gcc",                probe: Probe::Program("gcc"),            parts: BUILD,   why: "builds Open vSwitch" },
@@ -101,6 +102,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "lld-19",             probe: Probe::Program("ld.lld-19"),      parts: KMOD,    why: "links the kernel modules" },
     Package { name: "libclang1-19",       probe: Probe::File("/usr/lib/llvm-19/lib/libclang-19.so.1"), parts: KMOD, why: "bindgen reads FreeBSD's headers with it" },
     Package { name: "libck-dev",          probe: Probe::File("/usr/include/ck_queue.h"), parts: KMOD, why: "headers that FreeBSD's include" },
+    Package { name: "python3-pip",        probe: Probe::Python("pip"),             parts: KMOD,    why: "fetches PyPI's ziglang, which has FreeBSD's headers" },
     Package { name: "makefs",             probe: Probe::Program("makefs"),         parts: FREEBSD, why: "the test machine's file system" },
     Package { name: "qemu-system-x86",    probe: Probe::Program("qemu-system-x86_64"), parts: QEMU, why: "the test machine" },
 ];
