@@ -12,6 +12,9 @@ flows() {
 }
 between() { dp del-flows dp0 && flows $1 $2 && flows $2 $1; }
 
+# A jail lives as long as a connection that waits for its last segments: a second here, not a minute.
+sysctl net.inet.tcp.msl=500 >/dev/null
+
 echo "-- load, and ports"
 kldload ./openvswitch.ko 2>/dev/null && fail "loaded without pfnl.ko"
 kldload ./pfnl.ko || fail "kldload pfnl"

@@ -78,7 +78,7 @@ fn json_has_an_object_for_each_message() {
         })
         .map(|attr| attr["value"].as_str().unwrap())
         .collect();
-    assert_eq!(names[..3], ["nlctrl", "ovs_datapath", "ovs_vport"]);
+    assert_eq!(names[..3], ["nlctrl", "psample", "ovs_datapath"]);
     // Both ends of what one socket sends another.
     let both: Vec<_> = with_seq(4).collect();
     assert_eq!(both.len(), 2);
