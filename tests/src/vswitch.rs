@@ -42,7 +42,7 @@ impl Vswitch {
         Ok(switch)
     }
 
-    /// Starts ovs-vswitchd; there is none.
+    /// Starts ovs-vswitchd, of which there is none, and waits until the bridges that its database holds can be asked.
     ///
     /// # Errors
     /// It does not come up.
@@ -51,7 +51,12 @@ impl Vswitch {
         let prefix = [self.host.client()?, environment(&self.folder)].concat();
         let words = ["ovs-vswitchd", "--pidfile", "--log-file", "-vconsole:off"];
         self.daemon = Some(client::start(&prefix, &words)?);
-        until("ovs-vswitchd answers", || Ok(self.appctl(&["version"])?.code == Some(0)))
+        until("ovs-vswitchd answers", || Ok(self.appctl(&["version"])?.code == Some(0)))?;
+        // It answers before it has made its bridges, and what a killed one left behind is there but refuses.
+        let bridges = self.vsctl(&["--no-wait", "list-br"])?;
+        bridges.succeeds()?.lines().try_for_each(|bridge| {
+            until("a bridge can be asked", || Ok(self.ofctl(&["show", bridge])?.code == Some(0)))
+        })
     }
 
     /// Its process id: not that of the `pfnl run` it was started by.
@@ -174,14 +179,14 @@ fn environment(folder: &str) -> Vec<String> {
     ["env".to_owned()].into_iter().chain(variables.map(|name| format!("{name}={folder}"))).collect()
 }
 
-/// Waits up to ten seconds for something to become so.
+/// Waits up to half a minute, as a busy machine needs, for something to become so.
 ///
 /// # Errors
 /// It does not, or cannot be told.
 pub fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     while !is_so()? {
-        ensure!(Instant::now() < end, "{what}: not after ten seconds");
+        ensure!(Instant::now() < end, "{what}: not after half a minute");
         sleep(Duration::from_millis(20));
     }
     Ok(())
