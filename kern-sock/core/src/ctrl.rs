@@ -1,8 +1,10 @@
 //! nlctrl: answers which families there are, and tells who listens of those that come and go.
 
-use crate::domain::{Bus, Domain, Registered};
+use crate::bus::Bus;
+use crate::domain::Domain;
 use crate::dump::{Dump, DumpBlock, Progress};
 use crate::family::{Context, FamilyDef, Op, Request};
+use crate::registry::Registered;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Platform, Result, Shared, try_box};

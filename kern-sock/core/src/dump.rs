@@ -1,6 +1,6 @@
 //! Dumps: answers of any length, made block by block as the user reads them.
 
-use crate::domain::FamilyInfo;
+use crate::registry::FamilyInfo;
 use pfnl_proto::msg::{Header, NLM_F_MULTI};
 use pfnl_proto::{Errno, Error, Writer};
 

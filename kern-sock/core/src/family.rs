@@ -1,8 +1,9 @@
 //! Generic netlink families as const tables, and what their handlers are given.
 
 use crate::addr::Credentials;
-use crate::domain::{Bus, FamilyInfo, GroupId, OpInfo};
+use crate::bus::{Bus, GroupId};
 use crate::dump::Dump;
+use crate::registry::{FamilyInfo, OpInfo};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Shared};

@@ -32,26 +32,33 @@
 extern crate alloc;
 
 mod addr;
+mod bus;
 mod ctrl;
 mod domain;
 mod dump;
+mod families;
 mod family;
 mod hook;
+mod limits;
 mod option;
 mod protocol;
 mod queue;
+mod registry;
 mod request;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 pub use addr::{Credentials, SockAddr};
-pub use domain::{Bus, Domain, Family, FamilyInfo, GroupId, Limits, OpInfo, Registry};
+pub use bus::{Bus, GroupId};
+pub use domain::Domain;
 pub use dump::{Dump, DumpBlock, Progress};
 pub use family::{Context, FamilyDef, Op, Request, Run, StartDump};
 pub use hook::{Endpoint, Hook, Verdict};
+pub use limits::Limits;
 pub use protocol::{Admission, Call, Handled, Protocol};
 pub use queue::{Block, Delivery, Settled};
+pub use registry::{Family, FamilyInfo, OpInfo, Registry};
 pub use socket::{SockType, Socket, SocketInfo};
 
 /// `NETLINK_GENERIC`, the protocol that every domain serves.

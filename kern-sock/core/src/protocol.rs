@@ -5,7 +5,7 @@
 //! their messages mean is up to a [`Protocol`], which a layer above implements.
 
 use crate::addr::Credentials;
-use crate::domain::Bus;
+use crate::bus::Bus;
 use crate::dump::Dump;
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -45,25 +45,33 @@ pub struct Block {
 }
 
 /// What Linux charges for a datagram (SO_MEMINFO shows it): a descriptor of 256 bytes, and the data in whole cache lines
-/// with 320 bytes behind it, in a small buffer of 576 or else a power of two.
-pub fn charge(len: usize) -> usize {
-    let rounded = match occupied(len) {
-        0..=SMALL => SMALL,
-        size => size.checked_next_power_of_two().unwrap_or(size),
-    };
-    rounded.saturating_add(DESCRIPTOR)
+/// with 320 bytes behind it, in a buffer of the size for short ones
+/// ([`Limits::least_charge`](crate::Limits::least_charge)) or else a power of two.
+#[derive(Clone, Copy)]
+pub(crate) struct Charging {
+    pub(crate) least: usize,
 }
 
-/// As [`charge`], from one user to another: what is longer than a page lies in pages of its own, not rounded up.
-pub fn charge_unicast(len: usize) -> usize {
-    if len > PAGE_ROOM { occupied(len).saturating_add(DESCRIPTOR) } else { charge(len) }
+impl Charging {
+    pub(crate) fn of(self, len: usize) -> usize {
+        let size = occupied(len);
+        if size.saturating_add(DESCRIPTOR) <= self.least {
+            return self.least;
+        }
+        size.checked_next_power_of_two().unwrap_or(size).saturating_add(DESCRIPTOR)
+    }
+
+    /// As [`Charging::of`], from one user to another: what is longer than a page lies in pages of its own, not rounded up.
+    pub(crate) fn alone(self, len: usize) -> usize {
+        if len > PAGE_ROOM { occupied(len).saturating_add(DESCRIPTOR) } else { self.of(len) }
+    }
 }
 
 /// What fits a page with what lies behind the data.
 pub(crate) const PAGE_ROOM: usize = 4096 - BEHIND;
 /// What lies behind the data of every buffer.
 pub(crate) const BEHIND: usize = 320;
-const SMALL: usize = 576;
+/// What stands for a datagram beside its buffer.
 const DESCRIPTOR: usize = 256;
 
 fn occupied(len: usize) -> usize {
@@ -188,20 +196,29 @@ mod tests {
             from: SockAddr::default(),
             group: 0,
             sender: [0; 3],
-            charge: charge(len),
+            charge: DEBIAN.of(len),
         }
     }
 
-    /// As SO_MEMINFO of Linux 6.18 shows them.
+    const DEBIAN: Charging = Charging { least: 960 };
+
+    /// As SO_MEMINFO of Linux 6.18 shows them, and as many as fit the buffer of Debian's 6.12 tell them (tools/oracle).
     #[test]
     fn charges_are_linuxs() {
-        let expected =
-            [(1, 832), (256, 832), (257, 1280), (704, 1280), (705, 2304), (1728, 2304), (1729, 4352)];
-        for (len, charged) in expected {
-            assert_eq!((charge(len), charge_unicast(len)), (charged, charged), "{len}");
-        }
-        for (len, charged, alone) in [(3777, 8448, 4416), (7873, 16_640, 8512), (200_000, 262_400, 200_576)] {
-            assert_eq!((charge(len), charge_unicast(len)), (charged, alone), "{len}");
+        let kernels = [(832, 256), (960, 384)];
+        for (least, to) in kernels {
+            let charging = Charging { least };
+            let common = [(705, 2304), (1728, 2304), (1729, 4352)];
+            for (len, charged) in
+                [(1, least), (to, least), (to + 1, 1280), (704, 1280)].into_iter().chain(common)
+            {
+                assert_eq!((charging.of(len), charging.alone(len)), (charged, charged), "{len}");
+            }
+            for (len, charged, alone) in
+                [(3777, 8448, 4416), (7873, 16_640, 8512), (200_000, 262_400, 200_576)]
+            {
+                assert_eq!((charging.of(len), charging.alone(len)), (charged, alone), "{len}");
+            }
         }
     }
 

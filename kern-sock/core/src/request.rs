@@ -2,18 +2,18 @@
 
 use crate::SockAddr;
 use crate::addr::Credentials;
-use crate::domain::{FamilyInfo, OpInfo, RawRequest, Registered};
 use crate::dump::{Dump, DumpBlock, Progress};
 use crate::family::{Context, Request};
 use crate::protocol::{Admission, Call, Handled};
 use crate::queue::{self, Block};
+use crate::registry::{FamilyInfo, OpInfo, Registered};
 use crate::socket::State;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Mutex, Platform, Shared};
 use pfnl_proto::ack::{self, Extack, Style};
 use pfnl_proto::msg::{
-    Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE,
+    Message, Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE,
 };
 use pfnl_proto::{Attrs, Error, Fixed, Level, Policy, Validated, Writer, align, genl};
 
@@ -64,7 +64,7 @@ enum Answer {
 
 fn acknowledge<P: Platform>(
     socket: &State<P>,
-    message: &RawRequest<'_>,
+    message: &Message<'_>,
     outcome: Result<(), Errno>,
     extack: &Extack,
 ) {
@@ -98,7 +98,7 @@ impl Reserved for Extack {
 /// Hands a request to whoever answers the socket's protocol.
 fn request<P: Platform>(
     socket: &Shared<State<P>>,
-    message: &RawRequest<'_>,
+    message: &Message<'_>,
     sender: &Credentials,
     extack: &mut Extack,
 ) -> Result<Answer, Error> {
@@ -122,7 +122,7 @@ fn request<P: Platform>(
 /// Checks a request in Linux's order: family, header, reserved bits, command, privilege, attributes.
 fn generic<P: Platform>(
     socket: &Shared<State<P>>,
-    message: &RawRequest<'_>,
+    message: &Message<'_>,
     sender: &Credentials,
     extack: &mut Extack,
 ) -> Result<Answer, Error> {
@@ -177,7 +177,7 @@ fn attributes<'a>(
     registered: &Registered,
     op: &OpInfo,
     level: Option<Level>,
-    message: &RawRequest<'a>,
+    message: &Message<'a>,
     extack: &mut Extack,
 ) -> Result<(Attrs<'a>, Validated<'a>), Error> {
     let start = align(genl::USER_HEADER.saturating_add(registered.family.hdrsize()));
@@ -271,7 +271,7 @@ pub(crate) fn continue_dump<P: Platform>(socket: &Shared<State<P>>) {
 fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     let Some(mut state) = socket.dump.lock().take() else { return Ok(()) };
     let size = socket.buffer().clamp(DUMP_MIN, DUMP_MAX);
-    let charge = queue::charge(size);
+    let charge = socket.domain.charging().of(size);
     let mut bytes = Vec::new();
     if !socket.has_room_for_block(charge) || bytes.try_reserve_exact(size).is_err() {
         *socket.dump.lock() = Some(state);

@@ -1,10 +1,11 @@
 //! A socket: its address, its options, its queue, its dump.
 
 use crate::addr::{Credentials, SockAddr};
-use crate::domain::{Domain, group_bit};
+use crate::bus::group_bit;
+use crate::domain::Domain;
 use crate::hook::{Endpoint, Verdict};
 use crate::option::Options;
-use crate::queue::{self, Block, Delivery, Queue, Settled};
+use crate::queue::{Block, Delivery, Queue, Settled};
 use crate::request;
 use crate::request::DumpState;
 use alloc::boxed::Box;
@@ -196,7 +197,8 @@ impl<P: Platform> Socket<P> {
         if !receiver.accepts(from.portid) {
             return Err(Errno::ECONNREFUSED);
         }
-        let charge = if group == 0 { queue::charge_unicast(bytes.len()) } else { queue::charge(bytes.len()) };
+        let charging = state.domain.charging();
+        let charge = if group == 0 { charging.alone(bytes.len()) } else { charging.of(bytes.len()) };
         let block = Block { bytes: try_to_vec(bytes)?, from, group, sender: ids, charge };
         receiver.deliver_or_wait(block)
     }
@@ -340,7 +342,7 @@ impl<P: Platform> State<P> {
         if !self.accepts(0) {
             return Err(Errno::ECONNREFUSED);
         }
-        let charge = queue::charge(bytes.len().saturating_add(spare));
+        let charge = self.domain.charging().of(bytes.len().saturating_add(spare));
         self.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge })
     }
 

@@ -68,6 +68,7 @@ fn limits() -> Limits {
         receive_max: read("rmem_max", usual.receive_max),
         send_default: read("wmem_default", usual.send_default),
         send_max: read("wmem_max", usual.send_max),
+        least_charge: pfnl_wire::least_charge().unwrap_or(usual.least_charge),
     }
 }
 

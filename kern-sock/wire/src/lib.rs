@@ -29,6 +29,7 @@
 //! system calls by number, since inside the preload library libc's own names mean the library itself.
 
 mod io;
+mod machine;
 mod map;
 mod message;
 mod page;
@@ -37,6 +38,7 @@ mod route;
 pub use io::{
     Received, credentials_on, os_error, peer_credentials, recv, send, send_raw, set_buffer, syscall,
 };
+pub use machine::least_charge;
 pub use map::Mapping;
 pub use message::{ANSWER, ARRIVAL, Answer, Arrival, IN_FILE, Kind, Op, REQUEST, Request, VERSION};
 pub use page::{MORE_BACKLOG, MORE_DUMP, OUT, Page, SLOTS, Slot, Wait};
