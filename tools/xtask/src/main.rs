@@ -57,7 +57,10 @@ enum Chore {
     /// Counts what is equal to Linux: socket scenarios, requests, OVS's text, constants
     Conformance,
     /// How fast the codec and the sockets are, beside others at the same work
-    Bench,
+    Bench {
+        /// Only these
+        parts: Vec<String>,
+    },
     /// Asks a Linux kernel in QEMU and pfnl the same and compares (run, record, replay …)
     Oracle {
         /// For pfnl-oracle; `run` if there are none
@@ -89,7 +92,7 @@ fn main() -> ExitCode {
         Chore::CompatHeaders(options) => compat::run(&options),
         Chore::Freebsd(options) => freebsd::run(&options),
         Chore::Port(options) => port::run(&options),
-        Chore::Bench => bench(),
+        Chore::Bench { parts } => bench(&parts),
         Chore::Conformance => conformance::run(),
         Chore::Oracle { arguments } => conformance::oracle(&arguments),
         Chore::OvsSuite { arguments } => ovs_suite::run(&arguments),
@@ -108,8 +111,10 @@ fn main() -> ExitCode {
 }
 
 /// Builds what is measured, and measures it.
-fn bench() -> anyhow::Result<()> {
+fn bench(parts: &[String]) -> anyhow::Result<()> {
     packages::need(&[Part::Bench])?;
     sh::run(sh::cargo()?.args(["build", "--release", "-p", "pfnl", "-p", "pfnl-preload"]))?;
-    sh::run(sh::cargo()?.args(["run", "--release", "-p", "pfnl-bench", "--features", "libmnl"]))
+    sh::run(
+        sh::cargo()?.args(["run", "--release", "-p", "pfnl-bench", "--features", "libmnl", "--"]).args(parts),
+    )
 }
