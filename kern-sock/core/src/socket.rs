@@ -169,12 +169,8 @@ impl<P: Platform> Socket<P> {
         if bytes.is_empty() {
             return Err(Errno::ENODATA);
         }
-        // A peer was looked at by connect.
-        let to = match to {
-            Some(to) => may_address(to, sender).map(|()| to)?,
-            None => self.peer(),
-        };
-        autobind(state, sender)?;
+        self.prepare(to, sender)?;
+        let to = to.unwrap_or_else(|| self.peer());
         if bytes.len() > state.binding.lock().options.sndbuf.saturating_sub(32) {
             return Err(Errno::EMSGSIZE);
         }
@@ -201,6 +197,19 @@ impl<P: Platform> Socket<P> {
         let charge = if group == 0 { charging.alone(bytes.len()) } else { charging.of(bytes.len()) };
         let block = Block { bytes: try_to_vec(bytes)?, from, group, sender: ids, charge };
         receiver.deliver_or_wait(block)
+    }
+
+    /// What comes before a datagram's length is looked at: its sender may address whom it addresses, and has a portid. For
+    /// platforms that refuse what is too long before they have copied it.
+    ///
+    /// # Errors
+    /// `EPERM`, `ENOMEM`.
+    pub fn prepare(&self, to: Option<SockAddr>, sender: &Credentials) -> Result<()> {
+        // A peer was looked at by connect.
+        if let Some(to) = to {
+            may_address(to, sender)?;
+        }
+        autobind(&self.0, sender)
     }
 
     /// Takes the next datagram off the queue. It stays charged to the receive buffer until [`Socket::read`].

@@ -4,6 +4,7 @@
  * pfnl.ko's C side: what linker sets, static tables and macros force to be C. All else is Rust.
  */
 #include "pfnl.h"
+#include <sys/poll.h>
 #include <sys/resourcevar.h>
 #include <sys/sysent.h>
 
@@ -12,7 +13,6 @@ static MALLOC_DEFINE(M_PFNL, "pfnl", "pfnl: netlink sockets");
 /* Levels and types of control messages, as the compat headers have them. */
 #define	PFNL_SOL_NETLINK	270
 #define	PFNL_PKTINFO		3	/* NETLINK_PKTINFO */
-#define	PFNL_SCM_CREDENTIALS	0x10002
 
 /* ---- services for Rust ---- */
 
@@ -104,51 +104,65 @@ pfnl_pid(struct thread *td)
 	return (td->td_proc->p_pid);
 }
 
-/* Puts a control message in front of a chain, if there is any; false = no memory. */
-static bool
-pfnl_control(struct mbuf **chain, const void *data, u_int len, int type, int level)
+bool
+pfnl_is_honest(struct thread *td, uint32_t pid, uint32_t uid, uint32_t gid)
 {
-	struct mbuf *m;
+	const struct ucred *cred = td->td_ucred;
 
-	if (data == NULL)
-		return (true);
-	m = sbcreatecontrol(data, len, type, level, M_NOWAIT);
-	if (m == NULL)
-		return (false);
-	m->m_next = *chain;
-	*chain = m;
-	return (true);
+	return (cred->cr_uid == 0 || (pid == (uint32_t)td->td_proc->p_pid &&
+	    (uid == cred->cr_uid || uid == cred->cr_ruid) && (gid == cred->cr_gid || gid == cred->cr_rgid)));
 }
 
 bool
-pfnl_append(struct socket *so, const struct sockaddr_nl *from, void *bytes, u_int len, m_ext_free_t done,
-    void *context, const uint32_t *pktinfo, const uint32_t *passcred)
+pfnl_append(struct socket *so, const struct pfnl_name *from, void *bytes, u_int len, m_ext_free_t done, void *context)
 {
-	struct mbuf *m, *name, *cm = NULL, *last;
+	struct mbuf *m, *name;
 	struct sockbuf *sb = &so->so_rcv;
 
 	m = m_gethdr(M_NOWAIT, MT_DATA);
 	name = m_get(M_NOWAIT, MT_SONAME);
-	if (m == NULL || name == NULL ||
-	    !pfnl_control(&cm, passcred, 3 * sizeof(uint32_t), PFNL_SCM_CREDENTIALS, SOL_SOCKET) ||
-	    !pfnl_control(&cm, pktinfo, sizeof(uint32_t), PFNL_PKTINFO, PFNL_SOL_NETLINK)) {
+	if (m == NULL || name == NULL) {
 		m_freem(m);
 		m_freem(name);
-		m_freem(cm);
 		return (false);
 	}
 	memcpy(mtod(name, void *), from, sizeof(*from));
 	name->m_len = sizeof(*from);
 	m_extadd(m, bytes, len, done, context, NULL, M_RDONLY, EXT_MOD_TYPE);
 	m->m_len = m->m_pkthdr.len = len;
-	name->m_next = cm;
-	for (last = name; last->m_next != NULL; last = last->m_next)
-		continue;
-	last->m_next = m;
+	name->m_next = m;
 	SOCKBUF_LOCK(sb);
 	sbappendrecord_locked(sb, name);
 	SOCKBUF_UNLOCK(sb);
 	return (true);
+}
+
+void
+pfnl_tell(struct sockaddr *sa, struct sockaddr **from, struct mbuf **control, int *flags, bool pktinfo, bool passcred)
+{
+	struct pfnl_name *name = (struct pfnl_name *)sa;
+
+	if (control != NULL)
+		*control = NULL;
+	/* As on Linux a datagram is no record, and options count that are set when it is received. */
+	if (flags != NULL)
+		*flags &= ~MSG_EOR;
+	if (name != NULL && control != NULL) {
+		if (pktinfo)
+			*control = sbcreatecontrol(&name->group, sizeof(name->group), PFNL_PKTINFO, PFNL_SOL_NETLINK,
+			    M_WAITOK);
+		if (passcred)
+			*(pktinfo ? &(*control)->m_next : control) = sbcreatecontrol(&name->pid,
+			    3 * sizeof(uint32_t), PFNL_SCM_CREDENTIALS, SOL_SOCKET, M_WAITOK);
+	} else if (name != NULL && flags != NULL && (pktinfo || passcred)) {
+		*flags |= MSG_CTRUNC;
+	}
+	if (name != NULL)
+		name->name.nl_len = sizeof(name->name);
+	if (from != NULL)
+		*from = sa;
+	else
+		free(sa, M_SONAME);
 }
 
 void *
@@ -220,6 +234,40 @@ pfnl_pause(void)
 	return (error == EWOULDBLOCK ? 0 : error);
 }
 
+int
+pfnl_wait(struct socket *so, uint64_t since)
+{
+	sbintime_t limit = so->so_snd.sb_timeo;
+
+	if (limit != 0 && pfnl_uptime() - since >= (uint64_t)sbttons(limit))
+		return (EWOULDBLOCK);
+	return (pfnl_pause());
+}
+
+/* ---- calls that need nothing of Rust ---- */
+
+/* Linux shows a pending error. */
+int
+pfnl_sopoll(struct socket *so, int events, struct thread *td)
+{
+	int ready = sopoll_generic(so, events, td);
+
+	return (so->so_error != 0 ? ready | POLLERR : ready);
+}
+
+int
+pfnl_ioctl(struct socket *so __unused, u_long command __unused, void *data __unused, struct ifnet *ifp __unused,
+    struct thread *td __unused)
+{
+	return (ENOTTY);
+}
+
+static int
+pfnl_no_such_type(struct socket *so __unused, int protocol __unused, struct thread *td __unused)
+{
+	return (ESOCKTNOSUPPORT);
+}
+
 /* ---- the domains ---- */
 
 #define	PFNL_PROTOSW(type, protocol, attach) {					\
@@ -239,16 +287,26 @@ pfnl_pause(void)
 	.pr_soreceive = pfnl_soreceive,						\
 	.pr_ctloutput = pfnl_ctloutput,						\
 	.pr_setsbopt = pfnl_setsbopt,						\
+	.pr_sopoll = pfnl_sopoll,						\
+	.pr_control = pfnl_ioctl,						\
 }
 static struct protosw pfnl_raw = PFNL_PROTOSW(SOCK_RAW, PFNL_PROTOCOL, pfnl_attach);
 static struct protosw pfnl_dgram = PFNL_PROTOSW(SOCK_DGRAM, PFNL_PROTOCOL, pfnl_attach);
+
+/* Other types: without these, socket(2) would blame the protocol. */
+#define	PFNL_NO_TYPE(type)	{ .pr_type = (type), .pr_attach = pfnl_no_such_type }
+static struct protosw pfnl_none = PFNL_NO_TYPE(0);
+static struct protosw pfnl_stream = PFNL_NO_TYPE(SOCK_STREAM);
+static struct protosw pfnl_rdm = PFNL_NO_TYPE(SOCK_RDM);
+static struct protosw pfnl_seqpacket = PFNL_NO_TYPE(SOCK_SEQPACKET);
+static struct protosw pfnl_packet = PFNL_NO_TYPE(10 /* Linux's SOCK_PACKET */);
 
 static struct domain pfnl_domain = {
 	.dom_family = PFNL_AF,
 	.dom_name = "pfnl",
 	.dom_flags = DOMF_UNLOADABLE,
-	.dom_nprotosw = 2,
-	.dom_protosw = { &pfnl_raw, &pfnl_dgram },
+	.dom_nprotosw = 7,
+	.dom_protosw = { &pfnl_raw, &pfnl_dgram, &pfnl_none, &pfnl_stream, &pfnl_rdm, &pfnl_seqpacket, &pfnl_packet },
 };
 
 static int pfnl_takeover;

@@ -40,6 +40,8 @@
 #define	PFNL_AF		AF_VENDOR00
 #define	PFNL_PROTOCOL	16	/* NETLINK_GENERIC */
 
+#define	PFNL_SCM_CREDENTIALS	0x10002	/* as compat-headers' sys/socket.h */
+
 /* ---- C for Rust: what the kernel offers only as macros, inlines or by section ---- */
 
 void	*pfnl_malloc(size_t size, size_t align, int zero);
@@ -57,12 +59,24 @@ uint64_t pfnl_uptime(void);
 void	**pfnl_vnet_slot(void);
 bool	 pfnl_is_linux(struct thread *);
 pid_t	 pfnl_pid(struct thread *);
+/* Whether the ids are the thread's own, or it may take any. */
+bool	 pfnl_is_honest(struct thread *, uint32_t pid, uint32_t uid, uint32_t gid);
+/* Whom a datagram is from, as it stands in the receive buffer: the address, and what control messages may tell. */
+struct pfnl_name {
+	struct sockaddr_nl name;
+	uint32_t	 group;
+	uint32_t	 pid;
+	uint32_t	 uid;
+	uint32_t	 gid;
+};
+/* A datagram to the receive buffer, without a copy; false = no memory, and nothing was taken. */
+bool	 pfnl_append(struct socket *, const struct pfnl_name *, void *bytes, u_int len, m_ext_free_t done, void *context);
 /*
- * A datagram to the receive buffer, without a copy; false = no memory, and nothing was taken. pktinfo is a group's number
- * and passcred a process, a user and a group, for the control messages of these names, or null.
+ * The end of a soreceive: the name goes to *from without what is ours, and to *control as control messages what the
+ * options ask for; all of them may be null.
  */
-bool	 pfnl_append(struct socket *, const struct sockaddr_nl *from, void *bytes, u_int len, m_ext_free_t done,
-	    void *context, const uint32_t *pktinfo, const uint32_t *passcred);
+void	 pfnl_tell(struct sockaddr *name, struct sockaddr **from, struct mbuf **control, int *flags, bool pktinfo,
+	    bool passcred);
 /* Wakes readers; error (if not 0) is what the next recv fails with. */
 void	 pfnl_wake(struct socket *, int error);
 int	 pfnl_take_error(struct socket *);
@@ -72,6 +86,8 @@ void	 pfnl_flush(struct socket *);
 /* The family a socket was opened with: PFNL_AF, or AF_NETLINK when that is taken over. */
 sa_family_t pfnl_family_of(struct socket *);
 int	 pfnl_pause(void);
+/* For who waits to send since a time of pfnl_uptime(): a moment's sleep, or EWOULDBLOCK, EINTR and the like. */
+int	 pfnl_wait(struct socket *, uint64_t since);
 /* What pfnl_append() was given for its mbuf. */
 void	*pfnl_context(struct mbuf *);
 
@@ -90,6 +106,9 @@ pr_sosend_t	pfnl_sosend;
 pr_soreceive_t	pfnl_soreceive;
 pr_ctloutput_t	pfnl_ctloutput;
 pr_setsbopt_t	pfnl_setsbopt;
+/* glue/module.c */
+pr_sopoll_t	pfnl_sopoll;
+pr_control_t	pfnl_ioctl;
 /* How many calls of a socket of AF_NETLINK are under way (glue/takeover.c counts). */
 volatile u_int	*pfnl_calls(struct socket *);
 /*
@@ -97,6 +116,8 @@ volatile u_int	*pfnl_calls(struct socket *);
  * this vnet has not, on a socket that has not been used yet; then they are the caller's, who may give them to
  * pfnl_send_bytes() after all. They are pfnl_malloc()'s.
  */
+/* What a control message of a send may say. */
+int	 pfnl_check(struct mbuf *control, struct thread *);
 int	 pfnl_gather(struct socket *, struct uio *, struct mbuf *top, struct pfnl_bytes *, struct pfnl_str *foreign);
 int	 pfnl_send_bytes(struct socket *, struct sockaddr *, struct pfnl_bytes, int flags, struct thread *);
 /* What a socket has been told so far. */

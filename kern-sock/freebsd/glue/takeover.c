@@ -226,8 +226,10 @@ taken_sosend(struct socket *so, struct sockaddr *addr, struct uio *uio, struct m
 
 	if (!enter(so))
 		return (so->so_proto->pr_sosend(so, addr, uio, top, control, flags, td));
+	error = pfnl_check(control, td);
 	m_freem(control);
-	error = pfnl_gather(so, uio, top, &bytes, &foreign);
+	if (error == 0)
+		error = pfnl_gather(so, uio, top, &bytes, &foreign);
 	m_freem(top);
 	if (error == 0 && foreign.text != NULL && native_has(&foreign, td)) {
 		/* Our side of the socket goes; the module must not, until this is done. */
@@ -311,6 +313,8 @@ taken_attach(struct socket *so, int protocol, struct thread *td)
 	.pr_soreceive = taken_soreceive,					\
 	.pr_ctloutput = taken_ctloutput,					\
 	.pr_setsbopt = taken_setsbopt,						\
+	.pr_sopoll = pfnl_sopoll,						\
+	.pr_control = pfnl_ioctl,						\
 }
 static struct protosw taken_raw = TAKEN_PROTOSW(SOCK_RAW);
 static struct protosw taken_dgram = TAKEN_PROTOSW(SOCK_DGRAM);

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 const FUNCTIONS: &str = "pfnl_.*|__mtx_lock_flags|__mtx_unlock_flags|_mtx_init|_mtx_destroy|sx_init_flags|sx_destroy\
     |_sx_xlock|_sx_xunlock|arc4random_buf|uiomove|sooptcopyin|sooptcopyout|soreceive_generic|sbsetopt\
     |priv_check_cred|m_freem|m_copydata|m_length";
-const TYPES: &str = "pfnl_.*|pr_.*_t|sockaddr_nl|sockopt|mtx|sx|epoch_tracker|epoch_context|uio";
-const CONSTANTS: &str = "PFNL_.*|PRIV_NET_BRIDGE|PRIV_NET_RAW|SO_RCVBUF|SO_SNDBUF|SOCK_RAW|SS_NBIO|MSG_DONTWAIT|MSG_PEEK|MSG_NBIO|MSG_OOB|AF_UNSPEC|AF_VENDOR00";
+const TYPES: &str =
+    "pfnl_.*|pr_.*_t|sockaddr_nl|sockaddr_storage|sockopt|mtx|sx|epoch_tracker|epoch_context|uio";
+const CONSTANTS: &str = "PFNL_.*|PRIV_NET_BRIDGE|PRIV_NET_RAW|SO_RCVBUF|SO_SNDBUF|SOCK_RAW|SOL_SOCKET|SS_NBIO|MSG_DONTWAIT|MSG_PEEK|MSG_NBIO|MSG_OOB|AF_UNSPEC|AF_VENDOR00";
 
 fn main() {
     println!("cargo::rerun-if-changed=../glue/pfnl.h");

@@ -9,7 +9,7 @@ use crate::{abi, address, count};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
-use core::ptr::{NonNull, null};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use pfnl_kernel::{Kernel, Mtx, sys};
 use pfnl_platform::{Errno, Mutex, Result, Shared, try_box};
@@ -115,25 +115,16 @@ fn append(link: &Shared<Link>, kernel: NonNull<sys::socket>, block: Block) -> Re
     count::DATAGRAMS.fetch_add(1, Ordering::SeqCst);
     let datagram = Datagram { _bytes: bytes, charge, link: link.clone() };
     let context = Box::into_raw(try_box(datagram).inspect_err(|_| lose())?);
-    let from = address::show(from, link.family);
-    // Relaxed: an option that takes effect about now.
-    let pktinfo = link.pktinfo.load(Ordering::Relaxed).then(|| group.to_ne_bytes());
-    let pktinfo = pktinfo.as_ref().map_or(null(), |group| group.as_ptr().cast());
-    let passcred = link.passcred.load(Ordering::Relaxed).then_some(sender);
-    let passcred = passcred.as_ref().map_or(null(), |who| who.as_ptr());
+    let [pid, uid, gid] = sender;
+    let mut name = address::show(from, link.family);
+    // What follows the address is for `receive`, which takes it off again.
+    name.nl_len = size_of::<sys::pfnl_name>() as u8;
+    let name = sys::pfnl_name { name, group, pid, uid, gid };
     // SAFETY: the socket lives while the link has ends. The bytes are the datagram's, which lives until `read` is
-    // called with it; moving a Vec does not move its bytes. The control bytes are copied.
+    // called with it; moving a Vec does not move its bytes. The name is copied.
     let taken = unsafe {
-        sys::pfnl_append(
-            kernel.as_ptr(),
-            &raw const from,
-            place.cast(),
-            len,
-            Some(read),
-            context.cast(),
-            pktinfo,
-            passcred,
-        )
+        let (kernel, name) = (kernel.as_ptr(), &raw const name);
+        sys::pfnl_append(kernel, name, place.cast(), len, Some(read), context.cast())
     };
     if !taken {
         // SAFETY: what was not taken is still ours.

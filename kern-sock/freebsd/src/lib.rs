@@ -22,6 +22,7 @@ mod count;
 mod credentials;
 mod delivery;
 mod family;
+mod kept;
 mod option;
 mod receive;
 mod send;

@@ -1,9 +1,10 @@
 //! setsockopt(2) and getsockopt(2). SOL_SOCKET's are the kernel's own, but for the two buffers' sizes.
 //!
-//! Linux has more of them at SOL_SOCKET, for which FreeBSD's kernel asks no protocol: SO_RCVBUFFORCE and its like. They
-//! come at SOL_NETLINK, as 0x10000 and Linux's number; compat-headers' sys/socket.h brings them there.
+//! Linux has more of them at SOL_SOCKET, for which FreeBSD's kernel asks no protocol: SO_RCVBUFFORCE, SO_PRIORITY and their
+//! like. They come at SOL_NETLINK, as 0x10000 and Linux's number; compat-headers' sys/socket.h brings them there.
 
 use crate::delivery::NETLINK_PKTINFO;
+use crate::kept::Kept;
 use crate::socket::{Pcb, pcb};
 use crate::{check, credentials};
 use alloc::vec::Vec;
@@ -49,6 +50,11 @@ unsafe fn set(so: *mut sys::socket, sopt: *mut sys::sockopt) -> Result<(), c_int
     };
     let value = value.get(..len).unwrap_or_default();
     let (level, name) = place(level, name);
+    if level == SOL_SOCKET
+        && let Some(kept) = pcb.kept.set(name, value, &caller)
+    {
+        return kept.map_err(Errno::freebsd);
+    }
     pcb.socket.set_option(level, name, value, &caller).map_err(Errno::freebsd)?;
     let on = value.iter().any(|&byte| byte != 0);
     // Relaxed: what is delivered about now may or may not know of it.
@@ -79,16 +85,25 @@ unsafe fn get(pcb: &Pcb, sopt: *mut sys::sockopt) -> Result<(), c_int> {
     // SAFETY: the caller's.
     unsafe {
         let (level, name) = place((*sopt).sopt_level, (*sopt).sopt_name);
-        pcb.socket.option(level, name, &mut value).map_err(Errno::freebsd)?;
+        match pcb.kept.get(name).filter(|_| level == SOL_SOCKET) {
+            Some(kept) => {
+                let words = kept.map_err(Errno::freebsd)?;
+                value.try_reserve(size_of_val(&words)).map_err(|_| Errno::ENOBUFS.freebsd())?;
+                value.extend(words.iter().take(Kept::words(name)).flat_map(|word| word.to_ne_bytes()));
+            }
+            None => pcb.socket.option(level, name, &mut value).map_err(Errno::freebsd)?,
+        }
         let list = (level, name) == (SOL_NETLINK, LIST_MEMBERSHIPS);
-        if !list && ((*sopt).sopt_valsize as usize) < value.len() {
+        let room = (*sopt).sopt_valsize as usize;
+        // SOL_SOCKET's are cut to what there is room for.
+        if level != SOL_SOCKET && !list && room < value.len() {
             return Err(Errno::EINVAL.freebsd());
         }
         // Memberships come in whole words, and with the size of all of them.
-        let fits = if list { (*sopt).sopt_valsize as usize & !3 } else { value.len() };
+        let fits = if list { room & !3 } else { room };
         let shown = value.get(..fits.min(value.len())).unwrap_or_default();
         check(sys::sooptcopyout(sopt, shown.as_ptr().cast(), shown.len() as _))?;
-        (*sopt).sopt_valsize = value.len() as _;
+        (*sopt).sopt_valsize = if list { value.len() } else { shown.len() } as _;
     }
     Ok(())
 }

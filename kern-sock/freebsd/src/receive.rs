@@ -2,6 +2,7 @@
 
 use crate::socket::pcb;
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, Ordering};
 use pfnl_kernel::sys;
 
 #[unsafe(no_mangle)]
@@ -31,10 +32,15 @@ unsafe extern "C" fn pfnl_soreceive(
         }
         let buffer = usize::try_from((*uio).uio_resid).unwrap_or(0);
         let peeking = !flags.is_null() && *flags & sys::MSG_PEEK as c_int != 0;
-        let error = sys::soreceive_generic(so, from, uio, mbufs, control, flags);
+        let mut name = core::ptr::null_mut();
+        let error = sys::soreceive_generic(so, &raw mut name, uio, mbufs, core::ptr::null_mut(), flags);
+        let pcb = pcb(so);
+        // Relaxed: what is received about now may or may not know of an option that is set.
+        let told = |option: &AtomicBool| option.load(Ordering::Relaxed);
+        sys::pfnl_tell(name, from, control, flags, told(&pcb.link.pktinfo), told(&pcb.link.passcred));
         if !peeking {
             // The charge is in the link: the mbufs have been freed.
-            pcb(so).socket.read(0, buffer);
+            pcb.socket.read(0, buffer);
         }
         error
     }

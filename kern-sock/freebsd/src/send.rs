@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 use core::ffi::c_int;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering;
-use pfnl_kernel::sys;
-use pfnl_platform::Errno;
+use pfnl_kernel::{Kernel, sys};
+use pfnl_platform::{Errno, Platform, Result};
 use pfnl_proto::msg::{Messages, NLM_F_DUMP};
 use pfnl_proto::{Attrs, genl, nlctrl};
+use pfnl_sock::SockAddr;
 
 /// The largest datagram, whatever the send buffer: what malloc(9) gives without a fuss.
 const MAX: usize = 4 << 20;
@@ -26,9 +27,9 @@ unsafe extern "C" fn pfnl_sosend(
 ) -> c_int {
     // SAFETY: as pr_sosend is called: the mbufs are ours to free, the uio is this thread's.
     unsafe {
-        // Linux ignores control messages it has no use for, and we have for none.
+        let outcome = credentials::check(control, td).map_err(Errno::freebsd);
         sys::m_freem(control);
-        let outcome = send(so, addr, uio, top, flags, td);
+        let outcome = outcome.and_then(|()| send(so, addr, uio, top, flags, td));
         sys::m_freem(top);
         outcome.err().unwrap_or(0)
     }
@@ -46,8 +47,13 @@ unsafe fn send(
 ) -> Result<(), c_int> {
     // SAFETY: the caller's.
     unsafe {
-        let bytes = gather(pcb(so), uio, top)?;
-        send_bytes(so, addr, &bytes, flags, td)
+        match gather(pcb(so), uio, top) {
+            Ok(bytes) => send_bytes(so, addr, &bytes, flags, td),
+            // Too long; what comes before that in the order of checks has been done.
+            Err(error) => destination(so, addr)
+                .and_then(|to| pcb(so).socket.prepare(to, &credentials::of(td)))
+                .map_or_else(|errno| Err(errno.freebsd()), |()| Err(error)),
+        }
     }
 }
 
@@ -67,9 +73,9 @@ unsafe fn send_bytes(
     // SAFETY: the caller's.
     let (pcb, to, sender, may_wait) = unsafe {
         let pcb = pcb(so);
-        let to = if addr.is_null() { None } else { address::read(addr, pcb.link.family).map_err(fail)? };
-        (pcb, to, credentials::of(td), may_wait(so, flags))
+        (pcb, destination(so, addr).map_err(fail)?, credentials::of(td), may_wait(so, flags))
     };
+    let mut since = None;
     // Relaxed: whoever looks has the socket to itself.
     pcb.used.store(true, Ordering::Relaxed);
     loop {
@@ -77,12 +83,26 @@ unsafe fn send_bytes(
             Ok(()) => return Ok(()),
             // Another user's queue is full: who may wait, waits.
             Err(Errno::EAGAIN) if may_wait => {
+                let since = *since.get_or_insert_with(Kernel::now);
                 // SAFETY: sleeps a moment in the thread that sends; no lock is held.
-                check(unsafe { sys::pfnl_pause() })?;
+                check(unsafe { sys::pfnl_wait(so, since) })?;
             }
             Err(errno) => return Err(fail(errno)),
         }
     }
+}
+
+/// Where a datagram goes to; none: where the socket is connected to. AF_UNSPEC is nobody's address here.
+///
+/// # Safety
+/// As pr_sosend.
+unsafe fn destination(so: *mut sys::socket, addr: *const sys::sockaddr) -> Result<Option<SockAddr>> {
+    if addr.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's.
+    let to = unsafe { address::read(addr, pcb(so).link.family)? };
+    to.map(Some).ok_or(Errno::EINVAL)
 }
 
 #[unsafe(no_mangle)]

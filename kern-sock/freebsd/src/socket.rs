@@ -1,6 +1,7 @@
 //! A socket's life, as `struct protosw` calls it: attach, bind, connect, names, detach.
 
 use crate::delivery::{Handle, Link};
+use crate::kept::Kept;
 use crate::{address, code, count, credentials, vnet};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,6 +22,8 @@ pub struct Pcb {
     pub calls: AtomicU32,
     /// Something was sent.
     pub used: AtomicBool,
+    /// Options without effect.
+    pub kept: Kept,
 }
 
 /// A socket's pcb.
@@ -48,8 +51,6 @@ unsafe fn attach(so: *mut sys::socket, protocol: c_int, td: *mut sys::thread) ->
     let (opener, kind, linux, family) =
         unsafe { (credentials::of(td), (*so).so_type, sys::pfnl_is_linux(td), sys::pfnl_family_of(so)) };
     let kind = if u32::from(kind.cast_unsigned()) == sys::SOCK_RAW { SockType::Raw } else { SockType::Dgram };
-    // socket(…, 0) is answered by the first protocol there is, which is generic netlink.
-    let protocol = if protocol == 0 { sys::PFNL_PROTOCOL as c_int } else { protocol };
     let domain = vnet::domain()?;
     let link = Link::try_new(linux, family)?;
     let delivery = try_box(Handle(link.clone()))?;
@@ -62,6 +63,7 @@ unsafe fn attach(so: *mut sys::socket, protocol: c_int, td: *mut sys::thread) ->
                 link: link.clone(),
                 calls: AtomicU32::new(0),
                 used: AtomicBool::new(false),
+                kept: Kept::new(),
             }),
             error => Err(Errno::from_freebsd(error).unwrap_or(Errno::ENOBUFS)),
         }

@@ -17,7 +17,7 @@ mod sys;
 mod table;
 
 use std::io::Read;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use table::Table;
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 /// Runs one scenario in a process of its own.
 fn transcript(name: &str) -> String {
     let program = std::env::current_exe().expect("the program's own path");
-    let child = Command::new(program)
+    let child = os::command(&program)
         .args(["run", name])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

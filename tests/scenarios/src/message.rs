@@ -1,5 +1,6 @@
 //! Netlink messages: made for scenarios, shown in transcripts.
 
+use crate::os::errno_name;
 use crate::say::{hex, portid};
 
 pub const NLCTRL: u16 = 16;
@@ -126,6 +127,14 @@ fn show_header(bytes: &[u8]) -> String {
     format!("{kind} len={} flags={flags:#x} seq={seq} pid={}", word(bytes, 0), portid(word(bytes, 12)))
 }
 
+/// The errno in a message by name: numbers are each system's own.
+fn show_errno(word: u32) -> String {
+    match word.cast_signed() {
+        error @ i32::MIN..0 => format!("-{}", errno_name(error.wrapping_neg())),
+        other => other.to_string(),
+    }
+}
+
 /// Which policy GETPOLICY's own dump has: the nest is numbered by the command in Linux 6.12, 0 in 6.18. All the same here.
 const DUMPS_ONLY: &str = "10000980 0c000a80 08000200";
 const DUMPS_ONLY_NEW: &str = "10000980 0c000080 08000200";
@@ -141,12 +150,12 @@ pub fn show(message: &[u8]) -> String {
         ERROR if body.len() >= 20 => format!(
             "{} errno={} of [{}] {}",
             show_header(message),
-            word(body, 0).cast_signed(),
+            show_errno(word(body, 0)),
             show_header(&body[4..]),
             hex(&body[20..])
         ),
         DONE if body.len() >= 4 => {
-            format!("{} errno={} {}", show_header(message), word(body, 0).cast_signed(), hex(&body[4..]))
+            format!("{} errno={} {}", show_header(message), show_errno(word(body, 0)), hex(&body[4..]))
         }
         NLCTRL => format!("{} {}", show_header(message), hex(body)).replace(DUMPS_ONLY_NEW, DUMPS_ONLY),
         _ => format!("{} {}", show_header(message), hex(body)),

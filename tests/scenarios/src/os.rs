@@ -4,6 +4,8 @@
 //! `sockaddr_nl` starts with its length as every sockaddr there does.
 
 use libc::c_int;
+use std::path::Path;
+use std::process::Command;
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -17,9 +19,18 @@ mod system {
     pub const SO_PEERCRED: c_int = libc::SO_PEERCRED;
     pub const SO_MEMINFO: c_int = libc::SO_MEMINFO;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
+    pub const SCM_CREDENTIALS: c_int = libc::SCM_CREDENTIALS;
     /// The level at which an option of the system's is set.
     pub fn level(level: c_int, _name: c_int) -> c_int {
         level
+    }
+    /// An option of SOL_SOCKET by Linux's number.
+    pub fn socket_option(number: c_int) -> c_int {
+        number
+    }
+    /// The beginning of an address as Linux lays it out.
+    pub fn as_linux(bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
     }
     /// What `msg_flags` repeats of the flags that recvmsg was called with.
     pub const ECHOED: c_int = 0;
@@ -45,11 +56,37 @@ mod system {
     pub const SO_RCVBUFFORCE: c_int = 0x10021;
     pub const SO_SNDBUFFORCE: c_int = 0x10020;
     pub const SO_PEERCRED: c_int = 0x10011;
+    pub const SCM_CREDENTIALS: c_int = 0x10002;
     pub const SO_MEMINFO: c_int = 0x10037;
     pub const MSG_CMSG_CLOEXEC: c_int = libc::MSG_CMSG_CLOEXEC;
     /// As compat-headers' sys/socket.h: FreeBSD's kernel asks no protocol for options of SOL_SOCKET that it does not know.
     pub fn level(level: c_int, name: c_int) -> c_int {
         if level == libc::SOL_SOCKET && name & 0x10000 != 0 { super::SOL_NETLINK } else { level }
+    }
+    /// FreeBSD's own, where it has the option.
+    pub fn socket_option(number: c_int) -> c_int {
+        match number {
+            1 => libc::SO_DEBUG,
+            2 => libc::SO_REUSEADDR,
+            5 => libc::SO_DONTROUTE,
+            6 => libc::SO_BROADCAST,
+            9 => libc::SO_KEEPALIVE,
+            10 => libc::SO_OOBINLINE,
+            15 => libc::SO_REUSEPORT,
+            18 => libc::SO_RCVLOWAT,
+            19 => libc::SO_SNDLOWAT,
+            29 => libc::SO_TIMESTAMP,
+            // Not Linux's numbers, but already the system's.
+            other if other & !0xff != 0 => other,
+            other => 0x10000 | other,
+        }
+    }
+    pub fn as_linux(bytes: &[u8]) -> Vec<u8> {
+        let head = match bytes.get(1).copied().map(c_int::from) {
+            Some(AF_NETLINK) | None => [16, 0],
+            Some(family) => (family as u16).to_ne_bytes(),
+        };
+        bytes.iter().enumerate().map(|(at, &byte)| head.get(at).copied().unwrap_or(byte)).collect()
     }
     // FreeBSD's recvmsg gives its own flags back, whatever the socket.
     pub const ECHOED: c_int =
@@ -64,6 +101,15 @@ mod system {
 }
 
 pub use system::*;
+
+/// A program to start. A static one of FreeBSD's finds no environment to hand on, and needs none.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if cfg!(target_os = "freebsd") {
+        command.env_clear();
+    }
+    command
+}
 
 pub const NETLINK_ROUTE: c_int = 0;
 pub const NETLINK_GENERIC: c_int = 16;

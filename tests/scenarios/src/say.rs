@@ -69,6 +69,7 @@ pub fn flags(flags: i32) -> String {
         (libc::MSG_EOR, "EOR"),
         (libc::MSG_WAITALL, "WAITALL"),
         (os::MSG_CMSG_CLOEXEC, "CLOEXEC"),
+        (libc::MSG_NOSIGNAL, "NOSIGNAL"),
     ];
     let mut names = Vec::new();
     let mut left = flags;

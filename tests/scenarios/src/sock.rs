@@ -157,6 +157,10 @@ impl Sock {
         if let Some(control) = &into.control {
             line += &format!(" control {}", into.control_length);
             for (level, kind, stated, data) in sys::controls(&control[..into.control_length]) {
+                let kind = match (level, kind) {
+                    (SOL_SOCKET, os::SCM_CREDENTIALS) => "CREDENTIALS".into(),
+                    _ => kind.to_string(),
+                };
                 let level = match level {
                     SOL_SOCKET => "SOCKET".into(),
                     SOL_NETLINK => "NETLINK".into(),
@@ -230,9 +234,10 @@ fn show_address(bytes: &[u8]) -> String {
 
 /// An address of which only the beginning may be there.
 fn show_cut_address(bytes: &[u8]) -> String {
+    let head = os::as_linux(bytes.get(..4).unwrap_or(bytes));
     match bytes.len() {
-        0..4 => hex(bytes),
-        4..8 => format!("{} and {} bytes", hex(&bytes[..4]), bytes.len() - 4),
+        0..4 => hex(&head),
+        4..8 => format!("{} and {} bytes", hex(&head), bytes.len() - 4),
         8..12 => {
             let mut whole = bytes.to_vec();
             whole.resize(12, 0);

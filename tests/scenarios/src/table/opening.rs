@@ -35,7 +35,9 @@ pub fn fill(table: &mut Table) {
             let Some(a) = Sock::of("a", kind) else { continue };
             say!("FD {}", outcome(&sys::fcntl(a.raw(), libc::F_GETFD, 0)));
             let flags = sys::fcntl(a.raw(), libc::F_GETFL, 0);
-            say!("FL {}", outcome(&flags.map(|flags| flags & (libc::O_NONBLOCK | libc::O_ACCMODE) as usize)));
+            let flags = flags.unwrap_or(0) as i32;
+            let (both, waits) = (flags & libc::O_ACCMODE == libc::O_RDWR, flags & libc::O_NONBLOCK == 0);
+            say!("FL reads and writes {both} waits {waits}");
             if kind & SOCK_NONBLOCK != 0 {
                 a.recv_into(sys::Incoming::of(100), 0);
             }
@@ -46,7 +48,7 @@ pub fn fill(table: &mut Table) {
             let Some(a) = Sock::of("a", kind) else { continue };
             a.show("type", SOL_SOCKET, libc::SO_TYPE);
             a.show("protocol", SOL_SOCKET, SO_PROTOCOL);
-            a.show("domain", SOL_SOCKET, SO_DOMAIN);
+            say!("its domain {}", outcome(&a.get(SOL_SOCKET, SO_DOMAIN).map(|domain| domain == AF_NETLINK)));
             a.show("error", SOL_SOCKET, libc::SO_ERROR);
             a.show("listening", SOL_SOCKET, libc::SO_ACCEPTCONN);
             say!("file type {}", outcome(&sys::file_type(a.raw())));
@@ -55,22 +57,27 @@ pub fn fill(table: &mut Table) {
     table.add("open/not-for-netlink", || {
         let a = Sock::open("a");
         say!("listen {}", outcome(&sys::listen(a.raw())));
-        say!("accept {}", outcome(&sys::accept(a.raw())));
         for how in [libc::SHUT_RD, libc::SHUT_WR, libc::SHUT_RDWR, 7] {
             say!("shutdown {how} {}", outcome(&sys::shutdown(a.raw(), how)));
         }
         say!("lseek {}", outcome(&sys::lseek(a.raw())));
         say!("socketpair {}", outcome(&sys::socketpair(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC)));
     });
+    table.add("open/accept", || {
+        let a = Sock::open("a");
+        say!("accept {}", outcome(&sys::accept(a.raw())));
+    });
     table.add("open/ioctls", || {
         let a = Sock::at("a", 0);
-        for (name, request) in
-            [("FIONREAD", libc::FIONREAD), ("TIOCOUTQ", libc::TIOCOUTQ), ("nonsense", 0x1234)]
-        {
+        for (name, request) in [("TIOCOUTQ", libc::TIOCOUTQ), ("nonsense", 0x1234)] {
             say!("{name} {}", outcome(&sys::ioctl(a.raw(), request)));
         }
         // FIONBIO of a word that is 0: waits; the descriptor's own business.
         say!("FIONBIO {}", outcome(&sys::ioctl(a.raw(), libc::FIONBIO)));
+    });
+    table.add("open/fionread", || {
+        let a = Sock::at("a", 0);
+        say!("FIONREAD {}", outcome(&sys::ioctl(a.raw(), libc::FIONREAD)));
         a.send("a request", &crate::message::ask());
         say!("FIONREAD {}", outcome(&sys::ioctl(a.raw(), libc::FIONREAD)));
     });

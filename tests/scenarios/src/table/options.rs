@@ -1,7 +1,9 @@
 //! getsockopt(2) and setsockopt(2).
 
 use super::Table;
-use crate::os::{SO_MEMINFO, SO_PASSCRED, SO_PEERCRED, SO_RCVBUFFORCE, SO_SNDBUFFORCE, SOL_NETLINK, nl};
+use crate::os::{
+    self, SO_MEMINFO, SO_PASSCRED, SO_PEERCRED, SO_RCVBUFFORCE, SO_SNDBUFFORCE, SOL_NETLINK, nl,
+};
 use crate::say;
 use crate::say::{hex, outcome, port};
 use crate::sock::Sock;
@@ -185,6 +187,7 @@ fn others(table: &mut Table) {
     ] {
         table.add(format!("option/socket-{what}"), move || {
             let a = Sock::open("a");
+            let name = os::socket_option(name);
             a.show("before", SOL_SOCKET, name);
             for value in [1, 0, 7] {
                 a.option(what, SOL_SOCKET, name, value);

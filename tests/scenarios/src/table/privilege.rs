@@ -2,7 +2,7 @@
 
 use super::Table;
 use crate::message::{ask_ack, ping};
-use crate::os::{SO_PASSCRED, SO_RCVBUFFORCE, SOL_NETLINK, nl};
+use crate::os::{SCM_CREDENTIALS, SO_PASSCRED, SO_RCVBUFFORCE, SOL_NETLINK, nl};
 use crate::say::port;
 use crate::sock::Sock;
 use crate::{say, sys};
@@ -131,7 +131,7 @@ pub fn fill(table: &mut Table) {
             ("group", ids(say::me(), 65534, 0)),
             ("process", ids(1, 65534, 65534)),
         ] {
-            let control = sys::control(SOL_SOCKET, 2, &data);
+            let control = sys::control(SOL_SOCKET, SCM_CREDENTIALS, &data);
             let message =
                 sys::Outgoing { parts: vec![&bytes], control: &control, ..sys::Outgoing::default() };
             a.send_with(what, &message);

@@ -2,7 +2,7 @@
 
 use super::Table;
 use crate::message::{ask, message, ping};
-use crate::os::{AF_NETLINK, SO_SNDBUFFORCE, address};
+use crate::os::{AF_NETLINK, SCM_CREDENTIALS, SO_SNDBUFFORCE, address};
 use crate::say::port;
 use crate::sock::Sock;
 use crate::sys::{self, Outgoing};
@@ -53,18 +53,25 @@ pub fn fill(table: &mut Table) {
             a.drain();
         }
     });
-    table.add("send/name-lengths", || {
-        let a = Sock::at("a", 0);
-        let bytes = ping(1);
-        let mut name = address(AF_NETLINK, 0, 0).to_vec();
-        name.resize(200, 0);
-        for name_length in [0, 1, 2, 8, 11, 12, 13, 16, 128, 129] {
-            let what = format!("with a name of {name_length}");
-            let parts = vec![&bytes[..]];
-            a.send_with(&what, &Outgoing { parts, name: Some(&name), name_length, ..Outgoing::default() });
-        }
-        a.drain();
-    });
+    for (title, lengths) in [
+        ("send/name-of-no-length", &[0][..]),
+        ("send/name-lengths", &[1, 2, 8, 11, 12, 13, 16, 128]),
+        ("send/name-beyond-all", &[129]),
+    ] {
+        table.add(title, move || {
+            let a = Sock::at("a", 0);
+            let bytes = ping(1);
+            let mut name = address(AF_NETLINK, 0, 0).to_vec();
+            name.resize(200, 0);
+            for &name_length in lengths {
+                let what = format!("with a name of {name_length}");
+                let parts = vec![&bytes[..]];
+                let name = Some(&name[..]);
+                a.send_with(&what, &Outgoing { parts, name, name_length, ..Outgoing::default() });
+            }
+            a.drain();
+        });
+    }
     table.add("send/name-families", || {
         let a = Sock::at("a", 0);
         let bytes = ping(1);
@@ -128,7 +135,7 @@ pub fn fill(table: &mut Table) {
             ("of another user", ids(me, 7)),
             ("short", ids(me, 0)[..8].to_vec()),
         ] {
-            let control = sys::control(SOL_SOCKET, libc_scm_credentials(), &data);
+            let control = sys::control(SOL_SOCKET, SCM_CREDENTIALS, &data);
             let message = Outgoing { parts: vec![&bytes], control: &control, ..Outgoing::default() };
             a.send_with(&format!("credentials: {what}"), &message);
         }
@@ -150,7 +157,12 @@ pub fn fill(table: &mut Table) {
         }
         let broken = [1_u8; 16];
         a.send_with("broken", &Outgoing { parts: vec![&bytes], control: &broken, ..Outgoing::default() });
-        a.send_with("short", &Outgoing { parts: vec![&bytes], control: &broken[..7], ..Outgoing::default() });
+        a.drain();
+    });
+    table.add("send/control-too-short-for-a-head", || {
+        let a = Sock::at("a", 0);
+        let bytes = ping(1);
+        a.send_with("short", &Outgoing { parts: vec![&bytes], control: &[1; 7], ..Outgoing::default() });
         a.drain();
     });
     table.add("send/garbage", || {
@@ -161,8 +173,4 @@ pub fn fill(table: &mut Table) {
         }
         a.drain();
     });
-}
-
-fn libc_scm_credentials() -> i32 {
-    2 // SCM_CREDENTIALS, as Linux and compat-headers number it
 }

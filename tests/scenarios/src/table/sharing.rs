@@ -118,7 +118,7 @@ pub fn fill(table: &mut Table) {
         say!("CLOEXEC off {}", outcome(&sys::fcntl(a.raw(), libc::F_SETFD, 0)));
         let Ok(program) = std::env::current_exe() else { return };
         let fd = a.raw().to_string();
-        let output = std::process::Command::new(program).args(["child", "inherited", &fd]).output();
+        let output = crate::os::command(&program).args(["child", "inherited", &fd]).output();
         let text = output.map(|output| output.stdout).unwrap_or_default();
         // The child shows portids by its own process id.
         let text = String::from_utf8_lossy(&text).into_owned();

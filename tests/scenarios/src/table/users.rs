@@ -60,6 +60,10 @@ pub fn fill(table: &mut Table) {
         a.connect(port(2), 0);
         a.send("a word", &ping(1));
         b.drain();
+    });
+    table.add("user/connected-sender-with-a-name-of-no-length", || {
+        let (a, b) = (Sock::at("a", port(1)), Sock::at("b", port(2)));
+        a.connect(port(2), 0);
         let name = address(AF_NETLINK, port(2), 0);
         let bytes = ping(2);
         let parts = vec![&bytes[..]];

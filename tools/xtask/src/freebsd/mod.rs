@@ -84,8 +84,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
     let script = format!(
-        "export CYCLES={}\nfor part in {}; do\n\techo \"== $part\"\n\tsh ./$part.sh || exit 1\ndone\n",
+        "export CYCLES={} {}\nfor part in {}; do\n\techo \"== $part\"\n\tsh ./$part.sh || exit 1\ndone\n",
         options.cycles,
+        scenarios::limits(),
         names.join(" ")
     );
     let image = image(&work, root, &files, cc, &script)?;
