@@ -9,6 +9,7 @@
 //!
 //! The fields are those of enum ovs_key_attr (linux/openvswitch.h).
 
+use crate::wire::{ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_NSH, ETH_RARP};
 pub use zerocopy::big_endian::{U16 as Be16, U32 as Be32, U64 as Be64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute_mut, transmute_ref};
 
@@ -223,6 +224,23 @@ impl FlowKey {
     #[inline]
     pub fn words_mut(&mut self) -> &mut [u64; WORDS] {
         transmute_mut!(self)
+    }
+
+    /// The outermost label is another. In the key of what is no MPLS packet, Linux has other fields in its place, and then they
+    /// change: the first label stands where the second word of addresses or of a service header is.
+    pub(crate) fn label(&mut self, lse: Be32) {
+        match self.eth_type.get() {
+            ETH_IPV4 | ETH_ARP | ETH_RARP => self.ipv4_dst = lse.to_bytes(),
+            ETH_IPV6 => {
+                let [_, _, _, _, a, b, c, d, ..] = &mut self.ipv6_src;
+                [*a, *b, *c, *d] = lse.to_bytes();
+            }
+            ETH_NSH => self.nsh.path_hdr = lse,
+            _ => {
+                let [first, ..] = &mut self.mpls;
+                *first = lse;
+            }
+        }
     }
 
     /// Zeroes every field that comes from the packet's bytes; metadata stays.

@@ -73,7 +73,7 @@ pub enum Kind<'a> {
         portid: u32,
         /// The action's cookie.
         userdata: Option<&'a [u8]>,
-        /// The control plane's form of the whole action list, if the action asked for it.
+        /// The control plane's form of the list that the action stands in, if it asked for that.
         actions: Option<&'a [u8]>,
         /// What the packet would leave with through the tunnel port that the action names.
         egress: Option<&'a TunnelKey>,

@@ -46,6 +46,11 @@ impl Dump {
         Ok(())
     }
 
+    /// How many bytes there are so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub fn finish(self) -> Vec<u8> {
         self.bytes
     }

@@ -27,6 +27,8 @@ struct List<'a> {
     rest: Attrs<'a>,
     shape: Shape,
     actions: Vec<Action>,
+    /// Where in the dump it starts.
+    start: usize,
 }
 
 struct Around<'a> {
@@ -45,7 +47,7 @@ enum Holder<'a> {
 
 impl<'a> Lists<'a> {
     pub fn new(flow: Flow, attrs: Attrs<'a>) -> Lists<'a> {
-        let list = List { rest: attrs, shape: flow.shape, actions: Vec::new() };
+        let list = List { rest: attrs, shape: flow.shape, actions: Vec::new(), start: 0 };
         Lists { flow, list, around: Vec::new(), dump: Dump::default() }
     }
 
@@ -55,10 +57,25 @@ impl<'a> Lists<'a> {
                 self.action(&attr)?;
             }
             ensure(self.list.rest.leftover() == 0)?;
+            self.show()?;
             let Some(around) = self.around.pop() else { break };
             self.leave(around)?;
         }
         Ok(Actions::try_new(self.list.actions, self.dump.finish())?)
+    }
+
+    /// A list is whole: who is sent a packet from it may be told of it, and of nothing around it.
+    fn show(&mut self) -> Result<(), Error> {
+        let place = |at: usize| u32::try_from(at).map_err(|_| Errno::EMSGSIZE);
+        let (start, end) = (place(self.list.start)?, place(self.dump.len())?);
+        for action in &mut self.list.actions {
+            if let Action::Userspace(to) = action
+                && let Some(shown) = &mut to.actions
+            {
+                *shown = start..end;
+            }
+        }
+        Ok(())
     }
 
     fn action(&mut self, attr: &Attr<'a>) -> Result<(), Error> {
@@ -143,7 +160,7 @@ impl<'a> Lists<'a> {
         }
         // What is done inside is done to a copy. As on Linux, a list inside knows the Ethernet header only as it came.
         let shape = Shape { mac_proto: self.flow.shape.mac_proto, ..self.list.shape };
-        let inside = List { rest: attrs, shape, actions: Vec::new() };
+        let inside = List { rest: attrs, shape, actions: Vec::new(), start: self.dump.len() };
         let list = mem::replace(&mut self.list, inside);
         Ok(try_push(&mut self.around, Around { list, holder })?)
     }

@@ -152,7 +152,8 @@ fn userspace(attr: &Attr<'_>) -> Result<Action, Error> {
         portid,
         userdata: to.userdata().map(try_to_vec).transpose()?,
         egress_tun_port: to.egress_tun_port(),
-        actions: to.actions(),
+        // The range is known when the list is whole.
+        actions: to.actions().then_some(0..0),
     })?))
 }
 

@@ -102,7 +102,7 @@ fn plain_actions() {
     assert_eq!(
         list,
         "[Output(0), Output(65534), Userspace(Userspace { portid: 7, userdata: Some([97, 98, 99]), \
-         egress_tun_port: Some(4), actions: true }), Trunc(14), Hash { alg: SymL4, basis: 9 }, Recirc(3), \
+         egress_tun_port: Some(4), actions: Some(0..92) }), Trunc(14), Hash { alg: SymL4, basis: 9 }, Recirc(3), \
          Meter(1), Drop(5)]"
     );
     assert_eq!(refuses(&flow(ETH_IPV4, 6), |w| _ = w.fixed(1, &65535u32)), Errno::EINVAL);
@@ -118,6 +118,28 @@ fn plain_actions() {
     // Type 0 and bytes that make no attribute.
     assert_eq!(refuses(&flow(ETH_IPV4, 6), |w| _ = w.fixed(0, &1u32)), Errno::EINVAL);
     assert_eq!(refuses(&flow(ETH_IPV4, 6), |w| _ = w.fixed(1, &1u32).raw(&[3, 0, 1, 0])), Errno::EINVAL);
+}
+
+#[test]
+fn an_upcall_tells_of_the_list_it_stands_in() {
+    let up = |w: &mut Writer<'_>| {
+        action::Put(w).userspace(|w| _ = userspace::Put(w).pid(7).actions());
+    };
+    let bytes = write(|w| {
+        action::Put(w).output(2).clone(|w| {
+            up(w);
+            action::Put(w).output(3);
+        });
+        up(w);
+    });
+    let (list, opaque) = run(&flow(ETH_IPV4, 6), &bytes).unwrap();
+    let inner = write(|w| {
+        up(w);
+        action::Put(w).output(3);
+    });
+    let at = opaque.windows(inner.len()).position(|part| part == inner).unwrap();
+    let shown = |start, end| format!("actions: Some({start}..{end})");
+    assert!(list.contains(&shown(at, at + inner.len())) && list.contains(&shown(0, opaque.len())), "{list}");
 }
 
 #[test]

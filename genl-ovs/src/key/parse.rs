@@ -5,14 +5,18 @@
 
 use super::fields::{Fields, Form};
 use super::ones::CT_STATE_BITS;
-use super::{ETH_802_3_MIN, INVALID, nsh, tunnel};
+use super::{
+    ETH_802_3_MIN, ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_MPLS, ETH_NSH, ETH_RARP, INVALID, is_mpls, nsh, tunnel,
+};
+use core::mem;
 use pfnl_datapath::FlowKey;
 use pfnl_datapath::extract::ETH_TYPE_802_2;
 use pfnl_datapath::key::{Be16, Be32, FRAG_LATER, MAC_ETHERNET, MAC_NONE, PORT_NONE};
 use pfnl_proto::ovs::{
-    KeyArp, KeyCtTuple4, KeyCtTuple6, KeyEthernet, KeyIcmp, KeyIpv4, KeyIpv6, KeyNd, KeyPorts, key,
+    KeyArp, KeyCtTuple4, KeyCtTuple6, KeyEthernet, KeyIcmp, KeyIpv4, KeyIpv6, KeyNd, KeyPorts, key, nsh_key,
 };
 use pfnl_proto::{Attr, Error};
+use zerocopy::IntoBytes;
 
 /// What does not come from the packet's bytes; of an L3 packet, its Ethernet type too.
 pub(super) fn metadata(fields: &Fields<'_>, form: Form<'_>, out: &mut FlowKey) -> Result<(), Error> {
@@ -90,12 +94,20 @@ pub(super) fn packet(fields: &Fields<'_>, form: Form<'_>, out: &mut FlowKey) -> 
 }
 
 fn network(fields: &Fields<'_>, form: Form<'_>, out: &mut FlowKey) -> Result<(), Error> {
+    let kind = match form {
+        Form::Key => out.eth_type.get(),
+        Form::Mask(key) => key.eth_type.get(),
+    };
     if let Some(ip) = fields.fixed::<KeyIpv4>(key::IPV4) {
         if !form.is_mask() && ip.frag > FRAG_LATER {
             return Err(INVALID);
         }
         (out.ip_proto, out.ip_tos, out.ip_ttl, out.ip_frag) = (ip.proto, ip.tos, ip.ttl, ip.frag);
-        (out.ipv4_src, out.ipv4_dst) = (ip.src, ip.dst);
+        if stray::is(kind, ETH_IPV4) {
+            stray::lay(out, kind, 0, ip.src.iter().chain(&ip.dst));
+        } else {
+            (out.ipv4_src, out.ipv4_dst) = (ip.src, ip.dst);
+        }
     }
     if let Some(ip) = fields.fixed::<KeyIpv6>(key::IPV6) {
         let label = Be32::from_bytes(ip.label);
@@ -103,7 +115,11 @@ fn network(fields: &Fields<'_>, form: Form<'_>, out: &mut FlowKey) -> Result<(),
             return Err(INVALID);
         }
         (out.ip_proto, out.ip_tos, out.ip_ttl, out.ip_frag) = (ip.proto, ip.tclass, ip.hlimit, ip.frag);
-        (out.ipv6_src, out.ipv6_dst, out.ipv6_label) = (ip.src, ip.dst, label);
+        if stray::is(kind, ETH_IPV6) {
+            stray::lay(out, kind, 0, ip.src.iter().chain(&ip.dst));
+        } else {
+            (out.ipv6_src, out.ipv6_dst, out.ipv6_label) = (ip.src, ip.dst, label);
+        }
     }
     out.ipv6_exthdrs = fields.fixed(key::IPV6_EXTHDRS).unwrap_or(0);
     if let Some(arp) = fields.fixed::<KeyArp>(key::ARP) {
@@ -111,14 +127,38 @@ fn network(fields: &Fields<'_>, form: Form<'_>, out: &mut FlowKey) -> Result<(),
         if !form.is_mask() && high != 0 {
             return Err(INVALID);
         }
-        (out.ipv4_src, out.ipv4_dst, out.ip_proto) = (arp.sip, arp.tip, op);
-        (out.sha, out.tha) = (arp.sha, arp.tha);
+        out.ip_proto = op;
+        if stray::is(kind, ETH_ARP) {
+            let all = arp.sip.iter().chain(&arp.tip).chain(&arp.sha).chain(&arp.tha);
+            stray::lay(out, kind, 0, all);
+        } else {
+            (out.ipv4_src, out.ipv4_dst) = (arp.sip, arp.tip);
+            (out.sha, out.tha) = (arp.sha, arp.tha);
+        }
     }
     if let Some(attr) = fields.attr(key::NSH) {
         nsh::parse(attr.attrs(), form.is_mask(), &mut out.nsh)?;
+        if stray::is(kind, ETH_NSH) {
+            let nsh = mem::take(&mut out.nsh);
+            // What is said of it, and no more.
+            let says = |number| attr.attrs().any(|attr| attr.number() == number);
+            if says(nsh_key::BASE) {
+                let base = [nsh.flags, nsh.ttl, nsh.mdtype, nsh.np];
+                stray::lay(out, kind, 0, base.iter().chain(nsh.path_hdr.as_bytes()));
+            }
+            if says(nsh_key::MD1) {
+                stray::lay(out, kind, 8, nsh.context.as_bytes().iter());
+            }
+        }
     }
     if let Some(attr) = fields.attr(key::MPLS) {
         mpls(&attr, out)?;
+        if stray::is(kind, ETH_MPLS) {
+            let labels = u32::from(mem::take(&mut out.mpls_labels)).to_ne_bytes();
+            let words = mem::take(&mut out.mpls);
+            let written = words.as_bytes().iter().take(attr.payload().len());
+            stray::lay(out, kind, 0, labels.iter().chain(written));
+        }
     }
     Ok(())
 }
@@ -129,11 +169,42 @@ fn mpls(attr: &Attr<'_>, out: &mut FlowKey) -> Result<(), Error> {
     if entries.is_empty() || entries.len() > out.mpls.len() || !rest.is_empty() {
         return Err(INVALID);
     }
+    out.mpls_labels = 0;
     for (n, (place, &entry)) in out.mpls.iter_mut().zip(entries).enumerate() {
         *place = Be32::from_bytes(entry);
         out.mpls_labels |= 1u8.wrapping_shl(n as u32);
     }
     Ok(())
+}
+
+/// Attributes of a header that the Ethernet type says is not there. In Linux's keys the headers of all types share their memory:
+/// an attribute that comes later in this file shows in the fields that the type has in its place.
+mod stray {
+    use super::*;
+
+    /// Whether an attribute of a header of type `of` is a stray one that shows.
+    pub fn is(kind: u16, of: u16) -> bool {
+        let shows = matches!(kind, ETH_IPV4 | ETH_IPV6 | ETH_ARP | ETH_RARP | ETH_NSH) || is_mpls(kind);
+        let own = kind == of || (kind, of) == (ETH_RARP, ETH_ARP) || is_mpls(kind) && is_mpls(of);
+        shows && !own
+    }
+
+    /// Writes bytes over those of the header that the key has, from one of them on.
+    pub fn lay<'b>(out: &mut FlowKey, kind: u16, from: usize, bytes: impl Iterator<Item = &'b u8>) {
+        let FlowKey { ipv4_src, ipv4_dst, ipv6_src, ipv6_dst, sha, tha, nsh, mpls, .. } = out;
+        let mut base = [nsh.flags, nsh.ttl, nsh.mdtype, nsh.np];
+        let mut labels = u32::from(out.mpls_labels).to_ne_bytes();
+        let parts: [&mut [u8]; 4] = match kind {
+            ETH_IPV6 => [ipv6_src, ipv6_dst, &mut [], &mut []],
+            ETH_NSH => [&mut base, nsh.path_hdr.as_mut_bytes(), nsh.context.as_mut_bytes(), &mut []],
+            kind if is_mpls(kind) => [&mut labels, mpls.as_mut_bytes(), &mut [], &mut []],
+            _ => [ipv4_src, ipv4_dst, sha, tha],
+        };
+        let places = parts.into_iter().flatten().skip(from);
+        places.zip(bytes).for_each(|(place, byte)| *place = *byte);
+        [nsh.flags, nsh.ttl, nsh.mdtype, nsh.np] = base;
+        [out.mpls_labels, ..] = labels;
+    }
 }
 
 fn transport(fields: &Fields<'_>, out: &mut FlowKey) {

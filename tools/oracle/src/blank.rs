@@ -4,7 +4,7 @@ use crate::families::Families;
 use crate::generate::WORLD;
 use pfnl_proto::msg::{Message, Messages, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR};
 use pfnl_proto::nlctrl::ctrl;
-use pfnl_proto::ovs::{datapath, flow, packet, vport};
+use pfnl_proto::ovs::{datapath, flow, key, packet, vport};
 use pfnl_proto::{Attr, Attrs, genl, psample};
 use std::ops::Range;
 
@@ -25,6 +25,25 @@ pub fn messages(datagrams: &[Vec<u8>], families: &Families) -> Vec<Vec<u8>> {
     let end = all.iter().position(|bytes| !dumped(bytes)).unwrap_or(all.len());
     all[..end].sort();
     all
+}
+
+/// Takes the value that the HASH action computed out of the keys of packets, if there is one: it is the kernel's own hash of
+/// the packet, seeded at boot. For answers to requests with such an action.
+pub fn hashes(messages: &mut [Vec<u8>], families: &Families) {
+    let packets = families.id("ovs_packet");
+    for bytes in messages.iter_mut().filter(|bytes| kind(bytes) == packets && bytes.len() > ATTRS) {
+        let key = Attrs::new(&bytes[ATTRS..], ATTRS as u32).find(|attr| attr.number() == packet::KEY);
+        let hash = key.and_then(|key| key.attrs().find(|attr| attr.number() == key::DP_HASH));
+        let place = hash.filter(|hash| hash.payload() != [0; 4]).map(|hash| range(&hash));
+        if let Some(place) = place {
+            bytes[place].fill(0xbb);
+        }
+    }
+}
+
+/// Whether a request has a HASH action: an attribute of its number and length.
+pub fn has_hash(request: &[u8]) -> bool {
+    request.chunks_exact(4).any(|word| matches!(word, [12, 0, 8, flags] if flags & 0x3f == 0))
 }
 
 fn kind(bytes: &[u8]) -> u16 {

@@ -3,7 +3,7 @@
 use crate::compare::{Parts, Verdict};
 use crate::families::Families;
 use crate::generate::Case;
-use crate::{known, render};
+use crate::{blank, known, render};
 use pfnl_oracle_agent::hex;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -73,7 +73,11 @@ fn class(result: &Result, families: &Families) -> String {
 
 impl Report {
     /// Takes a case's outcome in.
-    pub fn add(&mut self, case: &Case, linux: Parts, pfnl: Parts, families: &Families) {
+    pub fn add(&mut self, case: &Case, mut linux: Parts, mut pfnl: Parts, families: &Families) {
+        if blank::has_hash(&case.tx) {
+            blank::hashes(&mut linux.messages, families);
+            blank::hashes(&mut pfnl.messages, families);
+        }
         let verdict = pfnl.verdict(&linux);
         let differs = verdict != Verdict::Equal;
         let reason = if differs { known::reason(&case.name, &linux, &pfnl, families) } else { None };

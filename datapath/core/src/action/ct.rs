@@ -138,7 +138,7 @@ pub(super) fn replace<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, bytes: 
     let hash = frame.packet.offload().hash;
     frame.packet = Pk::from_bytes(bytes)?;
     frame.packet.offload_mut().hash = hash;
-    frame.replaced();
+    frame.moved();
     Ok(())
 }
 

@@ -12,8 +12,8 @@
 //! so flows that recirculate for ever end there. The numbers are Linux's.
 
 use super::frame::Frame;
-use super::{Action, Actions, HashAlg, Psample, ct, nsh, resize, set};
-use crate::datapath::{Datapath, MISSED, Tally};
+use super::{Action, Actions, HashAlg, Psample, Userspace, ct, nsh, resize, set};
+use crate::datapath::{Datapath, LOST, MISSED, Tally};
 use crate::deliver::{self, Out};
 use crate::hash::Hasher;
 use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
@@ -156,31 +156,16 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 Action::Output(port) => {
                     let keep = frame.take_keep();
                     if is_last {
-                        let tunnel = frame.tunnel.as_deref();
-                        let out = Out { tunnel, keep, mru: frame.mru };
-                        deliver::output(self.dp, self.section, *port, key, frame.packet, &out);
+                        self.output(frame, key, *port, keep);
                         return Ok(());
                     }
                     // Without memory for a copy, this port goes without.
-                    if let Ok(copy) = frame.packet.try_clone() {
-                        let tunnel = frame.tunnel.as_deref();
-                        let out = Out { tunnel, keep, mru: frame.mru };
-                        deliver::output(self.dp, self.section, *port, key, copy, &out);
+                    if let Ok(copy) = frame.try_clone() {
+                        self.output(copy, key, *port, keep);
                     }
                 }
-                Action::Userspace(to) => {
-                    let keep = frame.take_keep();
-                    let egress = to.egress_tun_port.and_then(|port| self.egress(port, &frame, key));
-                    let kind = Kind::Action {
-                        portid: to.portid,
-                        userdata: to.userdata.as_deref(),
-                        actions: to.actions.then_some(opaque),
-                        egress: egress.as_deref(),
-                    };
-                    deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep, frame.mru);
-                }
-                // Said of the packet as it is now: what comes in front later is shown too.
-                Action::Trunc(len) => frame.cut = frame.packet.len().saturating_sub(*len as usize),
+                Action::Userspace(to) => self.userspace(&mut frame, key, to, opaque),
+                Action::Trunc(len) => frame.keep = *len as usize,
                 Action::Set(set) => set::set(&mut frame, key, set)?,
                 Action::PushVlan { tpid, tci } => resize::push_vlan(&mut frame, key, *tpid, *tci)?,
                 Action::PopVlan => resize::pop_vlan(&mut frame, key)?,
@@ -191,8 +176,9 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 Action::PushEth { dst, src } => resize::push_eth(&mut frame, key, *dst, *src)?,
                 Action::PopEth => resize::pop_eth(&mut frame, key)?,
                 Action::Meter(id) => {
-                    let meter = self.dp.meters.get(self.section, *id);
-                    if meter.is_some_and(|meter| !meter.pass(frame.packet.len())) {
+                    if let Some(meter) = self.dp.meters.get(self.section, *id)
+                        && !meter.pass(frame.untagged_len(key)?)
+                    {
                         return Ok(());
                     }
                 }
@@ -225,7 +211,9 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                     self.beside(&frame, key, Work::List(actions, opaque))?;
                 }
                 Action::CheckPktLen(check) => {
-                    let fits = deliver::wire_len(&frame.packet, key.mac_proto)? <= check.len.into();
+                    let tag = frame.packet.len().saturating_sub(frame.untagged_len(key)?);
+                    let len = deliver::wire_len(&frame.packet, key.mac_proto)?.saturating_sub(tag);
+                    let fits = len <= check.len.into();
                     let actions = if fits { &check.less_equal } else { &check.greater };
                     if is_last {
                         return self.inside(frame, key, Work::List(actions, opaque));
@@ -254,6 +242,42 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
         Ok(())
     }
 
+    /// Out of line, as what it does is not what a list's stack is for.
+    #[inline(never)]
+    fn output(&self, mut frame: Frame<P, Pk>, key: &FlowKey, port: u32, keep: usize) {
+        if frame.seal().is_err() {
+            return;
+        }
+        let out = Out { tunnel: frame.tunnel.as_deref(), keep, mru: frame.mru };
+        deliver::output(self.dp, self.section, port, key, frame.packet, &out);
+    }
+
+    #[inline(never)]
+    fn userspace(&self, frame: &mut Frame<P, Pk>, key: &FlowKey, to: &Userspace, opaque: &[u8]) {
+        let keep = frame.take_keep();
+        let egress = to.egress_tun_port.and_then(|port| self.egress(port, frame, key));
+        let shown = to.actions.as_ref().map(|shown| {
+            let (start, end) = (shown.start as usize, shown.end as usize);
+            opaque.get(start..end).unwrap_or_default()
+        });
+        let kind = Kind::Action {
+            portid: to.portid,
+            userdata: to.userdata.as_deref(),
+            actions: shown,
+            egress: egress.as_deref(),
+        };
+        let up = |frame: &mut Frame<P, Pk>| {
+            deliver::upcall(self.dp, self.section, kind, key, &mut frame.packet, keep, frame.mru);
+        };
+        if !frame.is_open() {
+            return up(frame);
+        }
+        match frame.try_clone().and_then(|mut copy| copy.seal().map(|()| copy)) {
+            Ok(mut copy) => up(&mut copy),
+            Err(_) => self.dp.counters.local().add(LOST, 1),
+        }
+    }
+
     /// What a packet would leave with through a tunnel port; none where it would not leave.
     #[inline(never)]
     fn egress(&self, port: u32, frame: &Frame<P, Pk>, key: &FlowKey) -> Option<Box<TunnelKey>> {
@@ -273,7 +297,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
             rate: frame.rate,
             ifindex: vport.map_or(0, |vport| vport.port().ifindex()),
             protocol: frame.protocol.get(),
-            is_tagged: key.mac_proto == MAC_ETHERNET && resize::is_tagged(frame)?,
+            is_tagged: frame.untagged_len(key)? < frame.packet.len(),
             keep,
         };
         self.dp.upper().sample(self.section, &sample, &frame.packet);

@@ -1,10 +1,11 @@
 //! A packet on its way through a list of actions.
 
 use super::ct::Tracked;
+use super::resize;
 use crate::extract::{Layers, extract};
-use crate::key::{Be16, FRAG_LATER, FlowKey, MAC_NONE, TunnelKey};
+use crate::key::{Be16, FlowKey, MAC_ETHERNET, MAC_NONE, TunnelKey, Vlan};
 use crate::packet::Packet;
-use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP, Icmp, Tcp, Udp};
+use crate::wire::{IP_ICMPV6, IP_TCP, IP_UDP, Icmp, Tcp, Udp, VLAN_HLEN};
 use alloc::boxed::Box;
 use pfnl_platform::{Errno, Platform, Result, Shared, try_box};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -12,16 +13,28 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// What Linux says of a packet that ends before a header that an action wants.
 pub(crate) const SHORT: Errno = Errno::ENOMEM;
 
+/// Where a frame's outermost tag is. Linux keeps it beside the frame from when it was read or pushed, and puts it back when the
+/// frame leaves. As long as nothing else comes or goes in front, that is as if it had stayed where it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outer {
+    /// Where it belongs, if there is one.
+    InFrame,
+    /// Beside the frame, or beside what was put in front of that. Whatever leaves gets it at byte 12.
+    Beside(Vlan),
+    /// There is none: what looks like it is part of a frame that has not been read yet.
+    None,
+}
+
 pub(crate) struct Frame<P: Platform, Pk> {
     pub packet: Pk,
     /// The connection it belongs to, once CT has found out.
     pub tracked: Option<Tracked<P>>,
     /// Where a tunnel port is to send it, once SET has said so.
     pub tunnel: Option<Shared<TunnelKey>>,
-    /// Where its headers are, kept true as they come and go.
+    /// Where its headers were found, moved as others come and go in front of them.
     layers: Layers,
-    /// Something else follows the link layer header than did: only where that ends is known.
-    lost: bool,
+    /// Where a network header is looked for: behind the link layer header, or where Linux has it otherwise.
+    network: usize,
     /// What follows the Ethernet header and the outermost tag: with a second one, that one's TPID.
     pub protocol: Be16,
     /// The key is not that of the headers any more. As on Linux, it is read anew when a packet is looked up or tracked again,
@@ -29,8 +42,10 @@ pub(crate) struct Frame<P: Platform, Pk> {
     stale: bool,
     /// How many of 2^32-1 packets get where this one is: the probability of the SAMPLE around, all without one.
     pub rate: u32,
-    /// How many bytes at its end the next output or upcall leaves out.
-    pub cut: usize,
+    /// How many bytes of it the next output or upcall shows.
+    pub keep: usize,
+    /// Where its outermost tag is.
+    pub tag: Outer,
     /// The longest fragment that it was put together from, without the link layer header; 0 = it was no fragments.
     pub mru: u16,
 }
@@ -39,17 +54,18 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// Reads a packet's key.
     pub fn try_new(mut packet: Pk, key: &mut FlowKey) -> Result<Frame<P, Pk>> {
         let layers = extract(&mut packet, key)?;
-        let protocol = protocol(key);
+        let (protocol, network) = (protocol(key), layers.l2_len);
         Ok(Frame {
             packet,
             tracked: None,
             tunnel: None,
             layers,
-            lost: false,
+            network,
             protocol,
             stale: false,
             rate: u32::MAX,
-            cut: 0,
+            keep: usize::MAX,
+            tag: Outer::InFrame,
             mru: 0,
         })
     }
@@ -66,15 +82,26 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
 
     /// How many bytes the next output or upcall shows; the one after that shows all.
     pub fn take_keep(&mut self) -> usize {
-        match core::mem::take(&mut self.cut) {
-            0 => usize::MAX,
-            cut => self.packet.len().saturating_sub(cut),
-        }
+        core::mem::replace(&mut self.keep, usize::MAX)
     }
 
-    /// All bytes are others.
-    pub fn replaced(&mut self) {
-        (self.stale, self.lost) = (true, true);
+    /// How long it is without its outermost tag, as lengths are counted.
+    pub fn untagged_len(&mut self, key: &FlowKey) -> Result<usize> {
+        let tagged = self.tag == Outer::InFrame && key.mac_proto == MAC_ETHERNET && resize::is_tagged(self)?;
+        Ok(self.packet.len().saturating_sub(if tagged { VLAN_HLEN } else { 0 }))
+    }
+
+    /// Whether a tag stands beside it.
+    pub fn is_open(&self) -> bool {
+        matches!(self.tag, Outer::Beside(_))
+    }
+
+    /// Puts the tag beside it back, where tags are.
+    pub fn seal(&mut self) -> Result<()> {
+        let Outer::Beside(tag) = self.tag else { return Ok(()) };
+        resize::insert_tag(self, tag)?;
+        self.tag = Outer::InFrame;
+        Ok(())
     }
 
     /// The key is the packet's again; answers where the headers are.
@@ -82,21 +109,30 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
         if self.stale {
             if key.mac_proto == MAC_NONE {
                 key.eth_type = self.protocol;
+            } else {
+                self.seal()?;
+                self.tag = Outer::InFrame;
             }
             self.layers = extract(&mut self.packet, key)?;
-            self.protocol = protocol(key);
-            (self.stale, self.lost) = (false, false);
+            (self.protocol, self.network) = (protocol(key), self.layers.l2_len);
+            self.stale = false;
         }
         Ok(self.layers)
     }
 
-    /// Where the headers are; the key stays as it is.
-    pub fn at(&mut self, key: &FlowKey) -> Result<Layers> {
-        if self.lost {
-            self.layers = self.look(key)?.1;
-            self.lost = false;
-        }
-        Ok(self.layers)
+    /// Where a network header is looked for.
+    pub fn network(&self) -> usize {
+        self.network
+    }
+
+    /// Where the transport header is, or what is taken for it.
+    pub fn transport(&self) -> Option<usize> {
+        self.layers.l4.or(self.layers.payload)
+    }
+
+    /// Whether an IPv6 routing header has segments left.
+    pub fn is_routed(&self) -> bool {
+        self.layers.routed
     }
 
     /// The packet's key as it would be read now.
@@ -123,9 +159,28 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
     /// The link layer header has another length; what follows it is what it was.
     pub fn shift(&mut self, l2_len: usize) {
         let old = self.layers.l2_len;
-        let moved = |at: usize| at.checked_sub(old).and_then(|at| at.checked_add(l2_len));
+        self.network = (self.network.saturating_add(l2_len)).saturating_sub(old);
+        self.move_all(old, l2_len);
+    }
+
+    /// As [`Frame::shift`], for a tag that comes between the addresses and another one. As on Linux, the network header is
+    /// looked for where it was before.
+    pub fn shift_all_but_network(&mut self, l2_len: usize) {
+        self.move_all(self.layers.l2_len, l2_len);
+    }
+
+    /// Something else follows the link layer header now, which is `l2_len` bytes long; of what was behind it, `from` is `to`.
+    pub fn follow(&mut self, l2_len: usize, protocol: Be16, from: usize, to: usize) {
+        self.move_all(from, to);
+        (self.layers.l2_len, self.network) = (l2_len, l2_len);
+        self.protocol = protocol;
+        self.stale = true;
+    }
+
+    fn move_all(&mut self, from: usize, to: usize) {
+        let moved = |at: usize| at.checked_add(to).and_then(|at| at.checked_sub(from));
         self.layers = Layers {
-            l2_len,
+            l2_len: moved(self.layers.l2_len).unwrap_or(0),
             l3: self.layers.l3.and_then(moved),
             l4: self.layers.l4.and_then(moved),
             payload: self.layers.payload.and_then(moved),
@@ -133,22 +188,15 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
         };
     }
 
-    /// Something else follows the link layer header now, `l2_len` bytes long.
-    pub fn follow(&mut self, l2_len: usize, protocol: Be16) {
-        self.layers = Layers { l2_len, ..Layers::default() };
-        self.protocol = protocol;
-        (self.stale, self.lost) = (true, true);
-    }
-
-    /// The checksum that covers the IP addresses, if the packet has one.
-    pub fn l4_csum(&self, key: &FlowKey) -> Option<L4Csum> {
-        let (offset, whole) = match key.ip_proto {
+    /// The checksum of the transport header, if the packet has one.
+    pub fn l4_csum(&self, protocol: u8) -> Option<L4Csum> {
+        let (offset, whole) = match protocol {
             IP_TCP => (16, size_of::<Tcp>()),
             IP_UDP => (6, size_of::<Udp>()),
             IP_ICMPV6 => (2, size_of::<Icmp>()),
             _ => return None,
         };
-        let header = self.layers.l4.or(self.layers.payload).filter(|_| key.ip_frag != FRAG_LATER)?;
+        let header = self.transport()?;
         let at = header.checked_add(offset)?;
         if header.checked_add(whole)? > self.packet.len() {
             return None;
@@ -158,7 +206,7 @@ impl<P: Platform, Pk: Packet> Frame<P, Pk> {
             .offload()
             .csum
             .is_some_and(|csum| (csum.start as usize).checked_add(csum.offset.into()) == Some(at));
-        Some(L4Csum { at, partial, is_udp: key.ip_proto == IP_UDP })
+        Some(L4Csum { at, partial, is_udp: protocol == IP_UDP })
     }
 }
 

@@ -346,7 +346,7 @@ fn shift<P: Platform, Pk: Packet>(
     other: &SeqAdj,
 ) -> Result<()> {
     let Some(l4) = frame.layers(key)?.l4.filter(|_| key.ip_proto == IP_TCP) else { return Ok(()) };
-    let csum = frame.l4_csum(key);
+    let csum = frame.l4_csum(key.ip_proto);
     let header = frame.packet.pull(l4.saturating_add(size_of::<Tcp>())).and_then(|()| {
         let head = frame.packet.head_mut(l4.saturating_add(size_of::<Tcp>()))?;
         Ok(view::<Tcp>(head, l4)?.header_len())

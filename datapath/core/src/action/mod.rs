@@ -228,8 +228,8 @@ pub struct Userspace {
     pub userdata: Option<Vec<u8>>,
     /// A tunnel port whose output header is asked for.
     pub egress_tun_port: Option<u32>,
-    /// Whether the flow's actions go with the packet.
-    pub actions: bool,
+    /// If the list that this stands in goes with the packet: where in [`Actions::opaque`] that is.
+    pub actions: Option<core::ops::Range<u32>>,
 }
 
 /// Two lists and the length that decides.

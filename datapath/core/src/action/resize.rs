@@ -1,7 +1,7 @@
 //! Headers that come and go: VLAN tags, MPLS labels, the Ethernet header. Each moves what is before it, which is at most
 //! a few dozen bytes, and never what is behind.
 
-use super::frame::{Frame, SHORT, view};
+use super::frame::{Frame, Outer, SHORT, view};
 use crate::extract::header;
 use crate::key::{Be16, Be32, FlowKey, MAC_ETHERNET, MAC_NONE, Mac, VLAN_PRESENT, Vlan};
 use crate::packet::Packet;
@@ -17,42 +17,103 @@ pub(super) fn push_vlan<P: Platform, Pk: Packet>(
     tpid: Be16,
     tci: Be16,
 ) -> Result<()> {
+    let new = Vlan { tci, tpid };
     if key.mac_proto != MAC_ETHERNET {
-        // A list inside another may try. There is no place for a tag, and nothing that would send it.
-        return Ok(());
+        lift(frame, key)?;
     }
-    let before = outermost(frame)?;
+    let before = match frame.tag {
+        Outer::Beside(old) => {
+            insert_tag(frame, old)?;
+            (frame.tag, frame.protocol) = (Outer::Beside(new), old.tpid);
+            frame.moved();
+            return Ok(());
+        }
+        _ if key.mac_proto != MAC_ETHERNET => {
+            // A list inside another may try.
+            (frame.tag, key.vlan) = (Outer::Beside(new), new);
+            return Ok(());
+        }
+        Outer::InFrame => outermost(frame)?.filter(|tag| tag.inside.is_some()),
+        Outer::None => None,
+    };
     let l2_len = frame.l2_len().saturating_add(VLAN_HLEN);
-    let head = insert(frame, ADDRESSES, VLAN_HLEN)?;
-    let header: &mut TaggedEthernet = view(head, 0)?;
-    (header.tpid, header.tci) = (tpid, tci & !Be16::new(VLAN_PRESENT));
-    frame.shift(l2_len);
+    put_tag(frame, new)?;
+    frame.tag = Outer::InFrame;
     match before {
-        Some(Outermost { tpid, inside: Some(_) }) => {
+        Some(Outermost { tpid, .. }) => {
+            frame.shift_all_but_network(l2_len);
             frame.protocol = tpid;
             frame.moved();
         }
-        _ => key.vlan = Vlan { tci, tpid },
+        None => {
+            frame.shift(l2_len);
+            key.vlan = new;
+        }
     }
     Ok(())
 }
 
 pub(super) fn pop_vlan<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
-    if key.mac_proto != MAC_ETHERNET {
-        return Ok(());
-    }
-    let Some(tag) = outermost(frame)? else { return Ok(()) };
-    tag.inside.ok_or(SHORT)?;
-    let l2_len = frame.l2_len().saturating_sub(VLAN_HLEN);
-    remove(frame, ADDRESSES, VLAN_HLEN)?;
-    frame.shift(l2_len);
-    match outermost(frame)? {
-        Some(tag) => {
+    let is_tag_next = is_vlan(frame.protocol.get()) && key.mac_proto == MAC_ETHERNET;
+    match frame.tag {
+        Outer::Beside(_) if !is_tag_next => (frame.tag, key.vlan) = (Outer::None, Vlan::default()),
+        // The one that is in the frame takes its place.
+        Outer::Beside(_) => {
+            frame.tag = Outer::InFrame;
+            frame.protocol = outermost(frame)?.and_then(|tag| tag.inside).ok_or(SHORT)?;
+            frame.moved();
+        }
+        Outer::None if !is_tag_next => {}
+        _ if key.mac_proto != MAC_ETHERNET => {}
+        _ => {
+            let Some(tag) = outermost(frame)? else { return Ok(()) };
+            tag.inside.ok_or(SHORT)?;
+            let l2_len = frame.l2_len().saturating_sub(VLAN_HLEN);
+            remove(frame, ADDRESSES, VLAN_HLEN)?;
+            frame.shift(l2_len);
+            let Some(tag) = outermost(frame)? else {
+                key.vlan = Vlan::default();
+                return Ok(());
+            };
             frame.protocol = tag.inside.ok_or(SHORT)?;
             frame.moved();
         }
-        None => key.vlan = Vlan::default(),
     }
+    Ok(())
+}
+
+/// Puts the tag of an Ethernet frame beside it, before something else comes in front.
+pub(super) fn lift<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &FlowKey) -> Result<()> {
+    if frame.tag != Outer::InFrame || key.mac_proto != MAC_ETHERNET {
+        return Ok(());
+    }
+    frame.tag = Outer::None;
+    let Some(ethernet) = header::<TaggedEthernet, Pk>(&mut frame.packet, 0)? else { return Ok(()) };
+    let tag = Vlan { tpid: ethernet.tpid, tci: ethernet.tci };
+    if is_tagged(frame)? {
+        let l2_len = frame.l2_len().saturating_sub(VLAN_HLEN);
+        remove(frame, ADDRESSES, VLAN_HLEN)?;
+        frame.shift(l2_len);
+        frame.tag = Outer::Beside(tag);
+    }
+    Ok(())
+}
+
+/// Puts a tag behind the first twelve bytes, whatever they are.
+pub(super) fn insert_tag<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, tag: Vlan) -> Result<()> {
+    let l2_len = frame.l2_len().saturating_add(VLAN_HLEN);
+    if frame.packet.len() < ETH_HLEN {
+        return Err(SHORT);
+    }
+    put_tag(frame, tag)?;
+    frame.shift_all_but_network(l2_len);
+    Ok(())
+}
+
+fn put_tag<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, tag: Vlan) -> Result<()> {
+    let head = insert(frame, ADDRESSES, VLAN_HLEN)?;
+    let header: &mut TaggedEthernet = view(head, 0)?;
+    (header.tpid, header.tci) = (tag.tpid, tag.tci & !Be16::new(VLAN_PRESENT));
     Ok(())
 }
 
@@ -87,14 +148,20 @@ pub(super) fn push_mpls<P: Platform, Pk: Packet>(
     ethertype: Be16,
     whole_frame: bool,
 ) -> Result<()> {
+    if whole_frame {
+        lift(frame, key)?;
+    }
     let at = if whole_frame { 0 } else { frame.l2_len() };
+    let ethernet = key.mac_proto == MAC_ETHERNET;
+    let place = if ethernet { type_or_length(frame, at)? } else { 0 };
     let head = insert(frame, at, MPLS_HLEN)?;
     view::<Lse>(head, at)?.word = lse;
     if whole_frame {
         key.mac_proto = MAC_NONE;
     }
-    set_ethertype(frame, key, at, ethertype)?;
-    frame.follow(at, ethertype);
+    // In front of SNAP, it takes the length's place.
+    set_ethertype(frame, key, place.saturating_add(2), ethertype)?;
+    frame.follow(at, ethertype, 0, MPLS_HLEN);
     Ok(())
 }
 
@@ -105,11 +172,14 @@ pub(super) fn pop_mpls<P: Platform, Pk: Packet>(
 ) -> Result<()> {
     let at = frame.l2_len();
     if !is_mpls(frame.protocol.get()) {
+        if ethertype.get() == ETH_TEB {
+            key.mac_proto = MAC_ETHERNET;
+        }
         return Ok(());
     }
     remove(frame, at, MPLS_HLEN).map_err(|_| SHORT)?;
     set_ethertype(frame, key, at, ethertype)?;
-    frame.follow(at, ethertype);
+    frame.follow(at, ethertype, MPLS_HLEN, 0);
     if ethertype.get() == ETH_TEB {
         // A whole frame was behind the label.
         key.mac_proto = MAC_ETHERNET;
@@ -126,8 +196,8 @@ pub(super) fn push_eth<P: Platform, Pk: Packet>(
     if key.mac_proto != MAC_NONE {
         return Err(Errno::EINVAL);
     }
-    if frame.l2_len() > 0 {
-        // What is left of another header's end, SNAP, would be in the middle.
+    if frame.l2_len() > 0 || frame.is_open() {
+        // There is a tag, for which there would be no place. And what is left of another header's end, SNAP, would be in the middle.
         return Err(Errno::EPROTO);
     }
     let (l2_len, ethertype) = (frame.l2_len().saturating_add(ETH_HLEN), frame.protocol);
@@ -140,8 +210,11 @@ pub(super) fn push_eth<P: Platform, Pk: Packet>(
 }
 
 pub(super) fn pop_eth<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
-    ethernet_only(key)?;
-    if outermost(frame)?.is_some() {
+    if key.mac_proto != MAC_ETHERNET {
+        // A list inside another may try.
+        return Err(Errno::EPROTO);
+    }
+    if frame.is_open() || frame.tag == Outer::InFrame && outermost(frame)?.is_some() {
         return Err(Errno::EPROTO);
     }
     let l2_len = frame.l2_len().saturating_sub(ETH_HLEN);
@@ -152,8 +225,16 @@ pub(super) fn pop_eth<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &m
     Ok(())
 }
 
-fn ethernet_only(key: &FlowKey) -> Result<()> {
-    if key.mac_proto == MAC_ETHERNET { Ok(()) } else { Err(Errno::EINVAL) }
+/// Where, in a link layer header, its Ethernet type is, or the length that some have instead.
+fn type_or_length<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, l2_len: usize) -> Result<usize> {
+    let mut at = ADDRESSES;
+    while at.saturating_add(VLAN_HLEN + 2) <= l2_len {
+        match header::<Be16, Pk>(&mut frame.packet, at)? {
+            Some(ethertype) if is_vlan(ethertype.get()) => at += VLAN_HLEN,
+            _ => break,
+        }
+    }
+    Ok(at)
 }
 
 /// Says what follows the link layer header that ends at `at`.

@@ -65,10 +65,25 @@ pub(super) fn ipv4<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<Ipv4Fields>,
 ) -> Result<()> {
-    let at = frame.at(key)?.l3.filter(|_| key.eth_type.get() == ETH_IPV4).ok_or(SHORT)?;
-    let csum = frame.l4_csum(key);
+    if key.eth_type.get() != ETH_IPV4 {
+        return Err(SHORT);
+    }
+    ipv4_header(frame, key, new)
+}
+
+/// Changes what is where an IPv4 header is looked for.
+fn ipv4_header<P: Platform, Pk: Packet>(
+    frame: &mut Frame<P, Pk>,
+    key: &mut FlowKey,
+    new: &Masked<Ipv4Fields>,
+) -> Result<()> {
+    let at = frame.network();
     let header = at.saturating_add(size_of::<Ipv4>());
-    let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
+    // Asked of the header, which need not be the one that the key is of.
+    let ip: &Ipv4 = view(frame.packet.head_mut(header).map_err(|_| SHORT)?, at)?;
+    let (proto, is_later) = (ip.proto, ip.frag.get() & IPV4_OFFSET != 0);
+    let csum = frame.l4_csum(proto).filter(|_| !is_later && proto != IP_ICMPV6);
+    let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end().max(header)))?;
 
     let ip: &mut Ipv4 = view(head, at)?;
     let old = *ip;
@@ -89,10 +104,13 @@ pub(super) fn ipv4<P: Platform, Pk: Packet>(
         csum.pseudo(head, &old.src, &now.src)?;
         csum.pseudo(head, &old.dst, &now.dst)?;
     }
-    // The key of a header that lies about its length has nothing of it; it shows what is new.
-    let changed = |old: bool, place: &mut u8, now: u8| *place = if old { now } else { *place };
-    changed(old.tos != now.tos, &mut key.ip_tos, now.tos);
-    changed(old.ttl != now.ttl, &mut key.ip_ttl, now.ttl);
+    // The key of a header that lies about its length has nothing of it; it shows what is set, and of addresses what is new.
+    if new.mask.tos != 0 {
+        key.ip_tos = now.tos;
+    }
+    if new.mask.ttl != 0 {
+        key.ip_ttl = now.ttl;
+    }
     for (old, now, place) in [(old.src, now.src, &mut key.ipv4_src), (old.dst, now.dst, &mut key.ipv4_dst)] {
         if old != now {
             *place = now;
@@ -106,11 +124,14 @@ pub(super) fn ipv6<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     new: &Masked<Ipv6Fields>,
 ) -> Result<()> {
-    let layers = frame.at(key)?;
-    let at = layers.l3.filter(|_| key.eth_type.get() == ETH_IPV6).ok_or(SHORT)?;
-    let csum = frame.l4_csum(key);
+    if key.eth_type.get() != ETH_IPV6 {
+        return Err(SHORT);
+    }
+    let (at, is_routed) = (frame.network(), frame.is_routed());
+    let csum = frame.l4_csum(key.ip_proto).filter(|_| key.ip_frag != FRAG_LATER);
     let header = at.saturating_add(size_of::<Ipv6>());
-    let head = frame.packet.head_mut(csum.map_or(header, |csum| csum.end()))?;
+    let end = csum.map_or(header, |csum| csum.end().max(header));
+    let head = frame.packet.head_mut(end).map_err(|_| SHORT)?;
 
     let ip: &mut Ipv6 = view(head, at)?;
     let (old_src, old_dst) = (ip.src, ip.dst);
@@ -126,7 +147,7 @@ pub(super) fn ipv6<P: Platform, Pk: Packet>(
     if let Some(csum) = csum {
         csum.pseudo(head, &old_src, &key.ipv6_src)?;
         // With a routing header the checksum covers the last destination, not this one (RFC 8200, 8.1).
-        if !layers.routed {
+        if !is_routed {
             csum.pseudo(head, &old_dst, &key.ipv6_dst)?;
         }
     }
@@ -140,13 +161,9 @@ pub(super) fn ports<P: Platform, Pk: Packet>(
     new: &Masked<PortFields>,
     protocol: u8,
 ) -> Result<()> {
-    let layers = frame.at(key)?;
-    if key.ip_frag == FRAG_LATER {
-        // What is where ports would be is data. (Linux writes over it.)
-        return Ok(());
-    }
-    // A TCP header that lies about its length has ports all the same.
-    let at = layers.l4.or(layers.payload).filter(|_| key.ip_proto == protocol).ok_or(SHORT)?;
+    // A TCP header that lies about its length has ports all the same; and what is where they would be in a later fragment,
+    // data, is taken for them.
+    let at = frame.transport().filter(|_| key.ip_proto == protocol).ok_or(SHORT)?;
     let whole = match protocol {
         IP_TCP => size_of::<Tcp>(),
         IP_UDP => size_of::<Udp>(),
@@ -155,8 +172,8 @@ pub(super) fn ports<P: Platform, Pk: Packet>(
     if at.saturating_add(whole) > frame.packet.len() {
         return Err(SHORT);
     }
-    let csum = frame.l4_csum(key);
-    let sctp_len = if protocol == IP_SCTP { l4_len(&frame.packet, key, layers.l3, at)? } else { 0 };
+    let csum = frame.l4_csum(protocol);
+    let sctp_len = if protocol == IP_SCTP { l4_len(&frame.packet, key, frame.network(), at)? } else { 0 };
     let end = at.saturating_add(size_of::<Sctp>());
     let head = frame.packet.head_mut(csum.map_or(end, |csum| csum.end()))?;
 
@@ -191,8 +208,7 @@ pub(super) fn ports<P: Platform, Pk: Packet>(
 }
 
 /// Bytes from the transport header to the end of the IP packet; what is behind is padding.
-fn l4_len<Pk: Packet>(packet: &Pk, key: &FlowKey, l3: Option<usize>, l4: usize) -> Result<usize> {
-    let l3 = l3.ok_or(Errno::EINVAL)?;
+fn l4_len<Pk: Packet>(packet: &Pk, key: &FlowKey, l3: usize, l4: usize) -> Result<usize> {
     let mut len = [0; 2];
     let end = if key.eth_type.get() == ETH_IPV4 {
         packet.copy_out(l3.saturating_add(2), &mut len)?;
@@ -216,8 +232,8 @@ fn mpls<P: Platform, Pk: Packet>(
     let head = frame.packet.head_mut(at.saturating_add(MPLS_HLEN)).map_err(|_| SHORT)?;
     let lse = view::<Lse>(head, at)?;
     lse.word = new.over(lse.word);
-    let [first, ..] = &mut key.mpls;
-    *first = lse.word;
+    let word = lse.word;
+    key.label(word);
     Ok(())
 }
 
@@ -227,16 +243,18 @@ pub(super) fn dec_ttl<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &m
     if !matches!(protocol, ETH_IPV4 | ETH_IPV6) {
         return Ok(true);
     }
-    let at = frame.at(key)?.l3.ok_or(SHORT)?;
+    let at = frame.network();
     match protocol {
         ETH_IPV4 => {
-            let ttl = view::<Ipv4>(frame.packet.head_mut(at.saturating_add(size_of::<Ipv4>()))?, at)?.ttl;
+            let head = frame.packet.head_mut(at.saturating_add(size_of::<Ipv4>())).map_err(|_| SHORT)?;
+            let ttl = view::<Ipv4>(head, at)?.ttl;
             let Some(ttl) = ttl.checked_sub(1).filter(|&ttl| ttl > 0) else { return Ok(false) };
             let value = Ipv4Fields { ttl, ..Default::default() };
-            ipv4(frame, key, &Masked { value, mask: Ipv4Fields { ttl: 0xff, ..Default::default() } })?;
+            ipv4_header(frame, key, &Masked { value, mask: Ipv4Fields { ttl: 0xff, ..Default::default() } })?;
         }
         _ => {
-            let ip: &mut Ipv6 = view(frame.packet.head_mut(at.saturating_add(size_of::<Ipv6>()))?, at)?;
+            let head = frame.packet.head_mut(at.saturating_add(size_of::<Ipv6>())).map_err(|_| SHORT)?;
+            let ip: &mut Ipv6 = view(head, at)?;
             let Some(ttl) = ip.hlimit.checked_sub(1).filter(|&ttl| ttl > 0) else { return Ok(false) };
             (ip.hlimit, key.ip_ttl) = (ttl, ttl);
         }

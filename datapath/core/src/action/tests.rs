@@ -49,8 +49,12 @@ fn trunc_is_for_the_next_output_only() {
 #[test]
 fn userspace_gets_what_the_action_says() {
     let (dp, _) = datapath();
-    let up =
-        Userspace { portid: 77, userdata: Some(b"cookie".to_vec()), actions: true, egress_tun_port: None };
+    let up = Userspace {
+        portid: 77,
+        userdata: Some(b"cookie".to_vec()),
+        actions: Some(0..6),
+        egress_tun_port: None,
+    };
     run(
         &dp,
         spec(false, 17).partial(),
@@ -244,13 +248,14 @@ fn a_later_fragment_has_no_checksum_to_follow() {
     run(&dp, VecPacket::from_bytes(&bytes).unwrap(), [set(), Action::Output(1)]);
     let sent = one.take_one();
     assert_eq!((&sent[30..34], &sent[34..]), (&[9; 4][..], &bytes[34..]));
-    // Where a first fragment has ports, a later one has data.
+    // Where a first fragment has ports, a later one has data, which Linux takes for them.
     let ports = Masked {
         value: PortFields { src: be16(1), dst: be16(2) },
         mask: PortFields { src: be16(0xffff), dst: be16(0xffff) },
     };
     run(&dp, VecPacket::from_bytes(&bytes).unwrap(), [Action::Set(Set::Udp(ports)), Action::Output(1)]);
-    assert_eq!(one.take_one(), bytes);
+    let sent = one.take_one();
+    assert_eq!((&sent[..34], &sent[34..38], &sent[42..]), (&bytes[..34], &[0, 1, 0, 2][..], &bytes[42..]));
     // SET of a header that is not there drops.
     run(&dp, spec(false, 6).packet(), [Action::Set(Set::Udp(ports)), Action::Output(1)]);
     run(&dp, spec(true, 6).packet(), [set(), Action::Output(1)]);
@@ -639,9 +644,8 @@ fn service_headers_come_and_go() {
     let mut expected = nsh_frame(3, &bytes);
     expected[14] |= 0x30;
     assert_eq!(sent, expected);
-    // Back again. What is sent needs an Ethernet header, and what is popped none in front.
+    // Back again. What is sent needs an Ethernet header.
     let nsh = VecPacket::from_bytes(&sent).unwrap();
-    run(&dp, nsh.try_clone().unwrap(), [Action::PopNsh, Action::Output(1)]);
     run(&dp, nsh.try_clone().unwrap(), [Action::PopEth, Action::Output(1)]);
     assert_eq!(one.take(), []);
     run(&dp, nsh, [Action::PopEth, Action::PopNsh, Action::Output(1)]);
@@ -698,4 +702,63 @@ fn a_packet_that_an_action_fails_on_is_an_error_to_who_sent_it() {
     assert_eq!(one.take(), []);
     // Dropped on purpose is no failure; nor is a port that is not there.
     assert_eq!(run(vec![Action::Output(77), Action::Drop(1)]), Ok(()));
+}
+
+/// What leaves after PUSH_NSH of a tagged frame, and what came before: as Linux sends it, with the tag in the middle of the
+/// service header.
+#[test]
+fn a_tag_stands_beside_the_frame_once_something_is_in_front_of_it() {
+    let (dp, _) = datapath();
+    let tag = |tci| Action::PushVlan { tpid: be16(0x8100), tci: be16(tci) };
+    let up = || Action::Userspace(Box::new(Userspace { portid: 7, ..Userspace::default() }));
+    let plain = spec(false, 17).bytes();
+    run(&dp, spec(false, 17).packet(), [tag(0x1005), push_nsh(), up(), Action::PopNsh, up()]);
+    run(&dp, spec(false, 17).packet(), [tag(0x1005), push_nsh(), Action::Clone(vec![Action::PopVlan, up()])]);
+    // A second tag sends the first one into the frame.
+    run(&dp, spec(false, 17).packet(), [push_nsh(), Action::Clone(vec![tag(0x1005), tag(0x1006), up()])]);
+    let ups: Vec<_> = dp.upper().take().into_iter().map(|up| up.packet).collect();
+    let nsh = [&[0x3f, 0xc6, 1, 3, 0, 0, 1, 255][..], &[7; 16], &plain].concat();
+    let with = |tags: &[u8]| [&nsh[..12], tags, &nsh[12..]].concat();
+    assert_eq!(ups[0], with(&[0x81, 0, 0, 5]));
+    assert_eq!(ups[1], [&plain[..12], &[0x81, 0, 0, 5], &plain[12..]].concat());
+    assert_eq!(ups[2], nsh);
+    assert_eq!(ups[3], with(&[0x81, 0, 0, 6, 0x81, 0, 0, 5]));
+    // There is no place for an Ethernet header in front of a tag that stands beside.
+    let eth = Action::PushEth { dst: [4; 6], src: [6; 6] };
+    let mut key = FlowKey { in_port: 1, mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+    let list = actions([tag(0x1005), push_nsh(), eth]);
+    assert_eq!(dp.execute(spec(false, 17).packet(), &mut key, &list), Err(Errno::EPROTO));
+}
+
+/// Linux looks for a network header before a tag that it puts into the frame, and behind a service header that it pushed.
+#[test]
+fn a_set_goes_where_the_network_header_is_thought_to_be() {
+    let (dp, _) = datapath();
+    let tag = || Action::PushVlan { tpid: be16(0x8100), tci: be16(0x1005) };
+    let up = || Action::Userspace(Box::new(Userspace { portid: 7, ..Userspace::default() }));
+    let ttl = |ttl| Ipv4Fields { ttl, ..Default::default() };
+    let set = || Action::Set(Set::Ipv4(Masked { value: ttl(9), mask: ttl(0xff) }));
+    run(&dp, spec(false, 17).packet(), [tag(), set(), up()]);
+    run(&dp, spec(false, 17).packet(), [tag(), tag(), set(), up()]);
+    run(&dp, spec(false, 17).packet(), [push_nsh(), set(), up()]);
+    let ups = dp.upper().take();
+    // The time to live is byte 8 of what is taken for a header.
+    assert_eq!(ups[0].packet[18 + 8], 9);
+    assert_eq!((ups[1].packet[22 + 8], ups[1].packet[18 + 8]), (64, 9));
+    assert_eq!((ups[2].packet[8], ups[2].packet[24 + 14 + 8]), (9, 64));
+    assert!(ups.iter().all(|up| up.key.ip_ttl == 9));
+}
+
+#[test]
+fn a_label_lies_in_the_key_on_what_an_ip_header_has_there() {
+    let (dp, _) = datapath();
+    let up = || Action::Userspace(Box::new(Userspace { portid: 7, ..Userspace::default() }));
+    let push = || Action::PushMpls { lse: Be32::new(0x140), ethertype: be16(0x8847), whole_frame: false };
+    let set = || Action::Set(Set::Mpls(Masked { value: Be32::new(0x0102_0304), mask: Be32::new(u32::MAX) }));
+    for v6 in [false, true] {
+        run(&dp, spec(v6, 17).packet(), [push(), set(), up()]);
+    }
+    let ups = dp.upper().take();
+    assert_eq!((ups[0].key.ipv4_dst, &ups[0].packet[14..18]), ([1, 2, 3, 4], &[1, 2, 3, 4][..]));
+    assert_eq!(ups[1].key.ipv6_src[4..8], [1, 2, 3, 4]);
 }

@@ -24,6 +24,7 @@ pub(super) fn v4<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut La
     let frag = ip.frag.get();
     if frag & IPV4_OFFSET != 0 {
         key.ip_frag = FRAG_LATER;
+        layers.payload = Some(l4);
         return Ok(());
     }
     if frag & IPV4_MORE != 0 {

@@ -26,7 +26,7 @@ pub struct Layers {
     pub l3: Option<usize>,
     /// The transport header, if it is there in full.
     pub l4: Option<usize>,
-    /// Where the IP header ends: the transport header, whole or not, of a packet that is no later fragment.
+    /// Where the IP header ends: the transport header, whole or not, or a later IPv4 fragment's data.
     pub payload: Option<usize>,
     /// An IPv6 routing header has segments left: the pseudo-header's destination is not the one in the IP header.
     pub routed: bool,

@@ -370,6 +370,83 @@ pub fn chains() -> Vec<Named> {
     all
 }
 
+/// Single actions that change what a packet's headers are, or look at them.
+pub fn steps() -> Vec<(&'static str, Node)> {
+    let part = |number, len: usize, byte: u8| set_masked(&leaf(number, vec![byte; len]), 0xff);
+    let masked = |number, value: &[u8], mask: &[u8]| {
+        nest(action::SET_MASKED, &key::TABLE, [leaf(number, [value, mask].concat())])
+    };
+    let longer = vec![part(key::ETHERNET, 12, 9)];
+    vec![
+        ("push-vlan", push_vlan(0x8100, 0x1005)),
+        ("push-vlan-ad", push_vlan(0x88a8, 0x1806)),
+        ("pop-vlan", leaf(action::POP_VLAN, [])),
+        ("push-mpls", push_mpls(action::PUSH_MPLS, 0x8847, 0)),
+        ("add-mpls", push_mpls(action::ADD_MPLS, 0x8847, 0)),
+        ("pop-mpls-ip", pop_mpls(0x800)),
+        ("pop-mpls", pop_mpls(0x8847)),
+        ("pop-mpls-teb", pop_mpls(0x6558)),
+        ("push-eth", fixed(action::PUSH_ETH, PushEth { src: [2; 6], dst: [4; 6] })),
+        ("pop-eth", leaf(action::POP_ETH, [])),
+        ("push-nsh", push_nsh(1)),
+        ("pop-nsh", leaf(action::POP_NSH, [])),
+        ("set-eth", part(key::ETHERNET, 12, 9)),
+        (
+            "set-ip4",
+            masked(
+                key::IPV4,
+                &[0, 0, 0, 0, 9, 9, 9, 9, 0, 8, 7, 0],
+                &[0, 0, 0, 0, 255, 255, 255, 255, 0, 255, 255, 0],
+            ),
+        ),
+        (
+            "set-ip6",
+            masked(key::IPV6, &[[9; 32].as_slice(), &[0, 9, 9, 9, 0, 9, 9, 0]].concat(), &{
+                [[0xff; 32].as_slice(), &[0, 15, 255, 255, 0, 255, 255, 0]].concat()
+            }),
+        ),
+        ("set-udp", part(key::UDP, 4, 3)),
+        ("set-tcp", part(key::TCP, 4, 3)),
+        ("set-sctp", part(key::SCTP, 4, 3)),
+        ("set-mpls", part(key::MPLS, 4, 5)),
+        (
+            "dec-ttl",
+            nest(action::DEC_TTL, &dec_ttl::TABLE, [nest(dec_ttl::ACTION, &action::TABLE, [output()])]),
+        ),
+        ("trunc", fixed(action::TRUNC, TruncAction { max_len: 40 })),
+        // Fifty bytes are what a UDP packet with one tag has.
+        (
+            "by-length",
+            nest(
+                action::CHECK_PKT_LEN,
+                &check_pkt_len::TABLE,
+                [
+                    fixed(check_pkt_len::PKT_LEN, 48u16),
+                    nest(
+                        check_pkt_len::ACTIONS_IF_GREATER,
+                        &action::TABLE,
+                        [longer, vec![super::packets::show()]].concat(),
+                    ),
+                    nest(check_pkt_len::ACTIONS_IF_LESS_EQUAL, &action::TABLE, [output()]),
+                ],
+            ),
+        ),
+    ]
+}
+
+/// An action of one of three kinds with others inside.
+pub fn inside(kind: usize, nodes: Vec<Node>) -> Node {
+    match kind {
+        0 => clone(nodes),
+        1 => nest(
+            action::SAMPLE,
+            &sample::TABLE,
+            [u32(sample::PROBABILITY, u32::MAX), nest(sample::ACTIONS, &action::TABLE, nodes)],
+        ),
+        _ => by_length(nodes.clone(), nodes),
+    }
+}
+
 /// SET and SET_MASKED of every key attribute, from keys that have it.
 fn sets() -> Vec<Named> {
     let mut all = vec![

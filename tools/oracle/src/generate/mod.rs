@@ -15,6 +15,7 @@ mod mutate;
 mod packets;
 mod psamples;
 mod random;
+mod tags;
 mod vports;
 
 use crate::families::Families;
@@ -97,6 +98,7 @@ pub fn all(families: &Families) -> Vec<Scenario> {
     scenarios.push(psamples::scenario(&mut make));
     scenarios.extend(packets::more(&mut make));
     scenarios.push(flows::more(&mut make));
+    scenarios.push(tags::scenario(&mut make));
     scenarios
 }
 

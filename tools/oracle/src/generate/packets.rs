@@ -13,7 +13,7 @@ pub(super) fn execute(bytes: &[u8], metadata: Vec<Node>, list: Vec<Node>) -> Mes
 }
 
 /// Sends the packet, as it then is, to who asks.
-fn show() -> Node {
+pub(super) fn show() -> Node {
     nest(
         action::USERSPACE,
         &userspace::TABLE,
@@ -256,7 +256,7 @@ fn chains() -> Vec<actions::Named> {
 }
 
 /// Whether a list leaves something of a packet. Linux 6.12 panics on an upcall of one that has no bytes left.
-fn leaves_some(bytes: &[u8], list: &[Node], is_l3: bool) -> bool {
+pub(super) fn leaves_some(bytes: &[u8], list: &[Node], is_l3: bool) -> bool {
     let count = |which: u16| list.iter().filter(|node| node.number() == Some(which)).count();
     let start = if is_l3 { 0 } else { 14 };
     let nsh = bytes.get(start + 1).map_or(0, |byte| usize::from(byte & 0x3f) * 4);
