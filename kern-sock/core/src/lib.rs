@@ -38,6 +38,7 @@ mod domain;
 mod dump;
 mod families;
 mod family;
+mod filter;
 mod hook;
 mod limits;
 mod option;

@@ -1,10 +1,11 @@
 //! Socket options: SOL_NETLINK's and what SOL_SOCKET has to do with queues and identity.
 
 use crate::addr::Credentials;
+use crate::filter::Filter;
 use crate::queue;
 use crate::socket::{SockType, Socket};
 use alloc::vec::Vec;
-use pfnl_platform::{Errno, Mutex, Platform, Result, try_push};
+use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
 
 /// `SOL_SOCKET`, as Linux numbers it.
 pub const SOL_SOCKET: i32 = 1;
@@ -18,10 +19,13 @@ mod so {
     pub const SNDBUF: i32 = 7;
     pub const RCVBUF: i32 = 8;
     pub const PASSCRED: i32 = 16;
+    pub const ATTACH_FILTER: i32 = 26;
+    pub const DETACH_FILTER: i32 = 27;
     pub const SNDBUFFORCE: i32 = 32;
     pub const RCVBUFFORCE: i32 = 33;
     pub const PROTOCOL: i32 = 38;
     pub const DOMAIN: i32 = 39;
+    pub const LOCK_FILTER: i32 = 44;
     pub const MEMINFO: i32 = 55;
 }
 
@@ -57,6 +61,7 @@ pub(crate) struct Options {
     broadcast_error: bool,
     listen_all_nsid: bool,
     passcred: bool,
+    filter_locked: bool,
 }
 
 impl Options {
@@ -70,11 +75,15 @@ impl Options {
 }
 
 impl<P: Platform> Socket<P> {
-    /// setsockopt. A value shorter than an int counts as 0.
+    /// setsockopt. A value shorter than an int counts as 0. That of SO_ATTACH_FILTER is the program itself.
     ///
     /// # Errors
-    /// `ENOPROTOOPT`: not an option of ours. `EINVAL`: no such group. `EPERM`: without privilege. `ENOMEM`.
+    /// `ENOPROTOOPT`: not an option of ours. `EINVAL`: no such group, no such program. `ENOENT`: no filter to detach.
+    /// `EPERM`: without privilege, or the filter is locked. `ENOMEM`.
     pub fn set_option(&self, level: i32, name: i32, value: &[u8], caller: &Credentials) -> Result<()> {
+        if (level, name) == (SOL_SOCKET, so::ATTACH_FILTER) {
+            return self.attach_filter(Some(value));
+        }
         let short = value.len() < 4;
         let value = value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         match level {
@@ -135,6 +144,15 @@ impl<P: Platform> Socket<P> {
                 self.0.binding.lock().options.passcred = value != 0;
                 return Ok(());
             }
+            so::DETACH_FILTER => return self.attach_filter(None),
+            so::LOCK_FILTER => {
+                let locked = &mut self.0.binding.lock().options.filter_locked;
+                if *locked && value == 0 {
+                    return Err(Errno::EPERM);
+                }
+                *locked = value != 0;
+                return Ok(());
+            }
             _ => return Err(Errno::ENOPROTOOPT),
         };
         if forced && !caller.net_admin {
@@ -147,6 +165,24 @@ impl<P: Platform> Socket<P> {
             self.0.binding.lock().options.sndbuf = doubled.max(MIN_SNDBUF);
         }
         Ok(())
+    }
+
+    /// Sets the filter, or takes it away.
+    fn attach_filter(&self, program: Option<&[u8]>) -> Result<()> {
+        let is_locked = || self.0.binding.lock().options.filter_locked;
+        if is_locked() {
+            return Err(Errno::EPERM);
+        }
+        let filter = program.map(Filter::parse).transpose()?.map(Shared::try_new).transpose()?;
+        let is_detached = filter.is_none();
+        // Held until it is done: who locks the filter meanwhile locks it as it is then.
+        let binding = self.0.binding.lock();
+        if binding.options.filter_locked {
+            return Err(Errno::EPERM);
+        }
+        let before = self.0.set_filter(filter);
+        drop(binding);
+        if before.is_none() && is_detached { Err(Errno::ENOENT) } else { Ok(()) }
     }
 
     /// getsockopt: appends the whole value to `out`; the caller cuts it to the user's buffer and says how long it was.
@@ -169,6 +205,10 @@ impl<P: Platform> Socket<P> {
             (SOL_SOCKET, so::RCVBUF) => size(self.with_queue(|queue| queue.rcvbuf)),
             (SOL_SOCKET, so::SNDBUF) => size(options.sndbuf),
             (SOL_SOCKET, so::PASSCRED) => options.passcred.into(),
+            (SOL_SOCKET, so::LOCK_FILTER) => options.filter_locked.into(),
+            (SOL_SOCKET, so::ATTACH_FILTER) => {
+                return self.0.filter().map_or(Ok(()), |filter| filter.write(out));
+            }
             (SOL_SOCKET, so::ERROR) => self.take_error().map_or(0, Errno::linux),
             (SOL_SOCKET, so::TYPE) => match self.0.kind {
                 SockType::Raw => 3,

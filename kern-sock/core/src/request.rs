@@ -321,6 +321,6 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     }
     drop(writer);
     // Queued only after the dump's state is in place: the user may read at once.
-    let _ = socket.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
+    let _ = socket.deliver_dump(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge });
     Ok(())
 }

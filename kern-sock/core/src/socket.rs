@@ -3,6 +3,7 @@
 use crate::addr::{Credentials, SockAddr};
 use crate::bus::group_bit;
 use crate::domain::Domain;
+use crate::filter::{Filter, Subject};
 use crate::hook::{Endpoint, Verdict};
 use crate::option::Options;
 use crate::queue::{Block, Delivery, Queue, Settled};
@@ -10,7 +11,7 @@ use crate::request;
 use crate::request::DumpState;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_to_vec};
 
 /// `SOCK_RAW` or `SOCK_DGRAM`; netlink treats them alike.
@@ -41,6 +42,9 @@ pub(crate) struct State<P: Platform> {
     /// 0 until bound. Written under `changing`, read anywhere.
     portid: AtomicU32,
     pub(crate) binding: P::Mutex<Binding>,
+    /// What it lets in; looked at only if `filtered` says that there is one.
+    filter: P::Mutex<Option<Shared<Filter>>>,
+    filtered: AtomicBool,
     queue: P::Mutex<Queue>,
     /// The dump in progress; taken only with the domain's request lock held.
     pub(crate) dump: P::Mutex<Option<DumpState>>,
@@ -150,13 +154,22 @@ impl<P: Platform> Socket<P> {
         self.0.binding.lock().peer
     }
 
+    /// As [`Socket::send_counted`], of who need not know how much was taken.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
+        self.send_counted(to, bytes, sender).map(|_| ())
+    }
+
     /// Sends a datagram to `to`, or the default destination. A datagram to the kernel is a run of requests, which have
-    /// been handled and answered when this returns.
+    /// been handled and answered when this returns. What is given is how much of it was taken, which is less than all only
+    /// where another user's filter cuts it.
     ///
     /// # Errors
     /// `ENODATA`: nothing to send. `EMSGSIZE`: more than the send buffer. `ECONNREFUSED`: no such portid.
     /// `EPERM`: to others than the kernel, without privilege. `EAGAIN`: another user's queue is full. `ENOMEM`.
-    pub fn send(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
+    pub fn send_counted(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<usize> {
         let outcome = self.send_to(to, bytes, sender);
         if let (Err(errno), Some(hook)) = (outcome, &self.0.domain.hook) {
             hook.refused(self.0.sender(sender), errno);
@@ -164,7 +177,7 @@ impl<P: Platform> Socket<P> {
         outcome
     }
 
-    fn send_to(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<()> {
+    fn send_to(&self, to: Option<SockAddr>, bytes: &[u8], sender: &Credentials) -> Result<usize> {
         let state = &self.0;
         if bytes.is_empty() {
             return Err(Errno::ENODATA);
@@ -187,7 +200,7 @@ impl<P: Platform> Socket<P> {
         // The one addressed gets it in any case, the kernel too.
         if to.portid == 0 {
             request::handle(state, bytes, sender);
-            return Ok(());
+            return Ok(bytes.len());
         }
         let receiver = state.domain.socket(to.portid).ok_or(Errno::ECONNREFUSED)?;
         if !receiver.accepts(from.portid) {
@@ -311,6 +324,8 @@ impl<P: Platform> State<P> {
             changing: P::SleepMutex::try_new(c"pfnl binding", ())?,
             portid: AtomicU32::new(0),
             binding: P::Mutex::try_new(c"pfnl socket", binding)?,
+            filter: P::Mutex::try_new(c"pfnl filter", None)?,
+            filtered: AtomicBool::new(false),
             queue: P::Mutex::try_new(c"pfnl queue", Queue::new(rcvbuf))?,
             dump: P::Mutex::try_new(c"pfnl dump", None)?,
         })
@@ -355,8 +370,38 @@ impl<P: Platform> State<P> {
         self.deliver(Block { bytes, from: SockAddr::default(), group: 0, sender: [0; 3], charge })
     }
 
-    /// Queues a datagram from the kernel.
+    /// The filter, if there is one.
+    pub(crate) fn filter(&self) -> Option<Shared<Filter>> {
+        // Relaxed: a filter that is being attached or detached may or may not see what comes about now.
+        if self.filtered.load(Ordering::Relaxed) { self.filter.lock().clone() } else { None }
+    }
+
+    /// Changes the filter; gives what was there.
+    pub(crate) fn set_filter(&self, filter: Option<Shared<Filter>>) -> Option<Shared<Filter>> {
+        let mut place = self.filter.lock();
+        self.filtered.store(filter.is_some(), Ordering::Relaxed);
+        core::mem::replace(&mut place, filter)
+    }
+
+    /// Cuts a block to what the filter keeps of it; false if that is nothing.
+    fn lets_in(&self, block: &mut Block, has_link_header: bool) -> bool {
+        let Some(filter) = self.filter() else { return true };
+        let kept = filter.run(Subject { bytes: &block.bytes, has_link_header, random: random::<P> });
+        block.bytes.truncate(kept);
+        kept > 0
+    }
+
+    /// Queues a datagram from the kernel, or to a group.
     pub(crate) fn deliver(&self, mut block: Block) -> Result<()> {
+        if self.lets_in(&mut block, false) { self.enqueue(block) } else { Ok(()) }
+    }
+
+    /// Queues a block of a dump, which has been made only because there is room.
+    pub(crate) fn deliver_dump(&self, mut block: Block) -> Result<()> {
+        if self.lets_in(&mut block, true) { self.enqueue(block) } else { Ok(()) }
+    }
+
+    fn enqueue(&self, mut block: Block) -> Result<()> {
         let hook = self.domain.hook.as_ref();
         let endpoint = Endpoint { portid: self.portid(), pid: self.opener.pid };
         match hook.map_or(Verdict::Pass, |hook| hook.deliver(endpoint, &mut block)) {
@@ -381,7 +426,12 @@ impl<P: Platform> State<P> {
     }
 
     /// Queues a datagram from another user, who is told to wait when there is no room; the receiver is not.
-    fn deliver_or_wait(&self, block: Block) -> Result<()> {
+    /// What is given is how much the receiver's filter left; what it keeps out counts as taken.
+    fn deliver_or_wait(&self, mut block: Block) -> Result<usize> {
+        let whole = block.bytes.len();
+        if !self.lets_in(&mut block, false) {
+            return Ok(whole);
+        }
         {
             let mut queue = self.queue.lock();
             queue.settle(self.delivery.settle());
@@ -389,7 +439,8 @@ impl<P: Platform> State<P> {
                 return Err(Errno::EAGAIN);
             }
         }
-        self.deliver(block)
+        let taken = block.bytes.len();
+        self.enqueue(block).map(|()| taken)
     }
 
     pub(crate) fn overrun(&self) {
@@ -397,7 +448,7 @@ impl<P: Platform> State<P> {
         self.delivery.wake();
     }
 
-    /// Queues a block of a dump, which has been made only because there is room.
+    /// Something failed that was to have been queued.
     pub(crate) fn fail(&self, errno: Errno) {
         self.queue.lock().set_error(errno);
         self.delivery.wake();
@@ -437,6 +488,13 @@ impl<P: Platform> State<P> {
             dumping: self.dump.lock().is_some(),
         }
     }
+}
+
+/// A number by chance, for filters.
+fn random<P: Platform>() -> u32 {
+    let mut bytes = [0; 4];
+    P::random(&mut bytes);
+    u32::from_ne_bytes(bytes)
 }
 
 /// Gives a socket that has no portid one of the domain's choosing.

@@ -112,11 +112,18 @@ impl Connection {
             }
             Kind::Send => {
                 let to = (request.a & 1 != 0).then(|| address(request.b, request.c));
-                if request.a & IN_FILE == 0 {
-                    socket.send(to, payload, &sender)
+                let sent = if request.a & IN_FILE == 0 {
+                    socket.send_counted(to, payload, &sender).map(|taken| (taken, payload.len()))
                 } else {
-                    large(rights).and_then(|payload| socket.send(to, &payload, &sender))
-                }
+                    large(rights).and_then(|payload| {
+                        socket.send_counted(to, &payload, &sender).map(|taken| (taken, payload.len()))
+                    })
+                };
+                sent.map(|(taken, whole)| {
+                    if taken < whole {
+                        out = u32::try_from(taken).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
+                    }
+                })
             }
             Kind::Read => {
                 socket.read(0, 0); // it asks `settle` how much
@@ -130,7 +137,9 @@ impl Connection {
                 socket.set_option(request.a.cast_signed(), request.b.cast_signed(), payload, &sender)
             }
             Kind::Call(Op::GetOption) => {
-                socket.option(request.a.cast_signed(), request.b.cast_signed(), &mut out)
+                let result = socket.option(request.a.cast_signed(), request.b.cast_signed(), &mut out);
+                out.drain(..out.len().min(request.c as usize));
+                result
             }
             Kind::Hello | Kind::Status => return Outcome::Violation("hello on an open socket"),
         };

@@ -5,7 +5,7 @@
 
 use crate::table::{self, Pin, find};
 use crate::transmit::message;
-use crate::{Errno, fail, next, open, options, receive, route, transmit};
+use crate::{Errno, fail, is_wild, next, open, options, receive, route, transmit};
 use libc::{
     c_int, c_uint, c_ulong, c_void, iovec, mmsghdr, msghdr, size_t, sockaddr, socklen_t, ssize_t, timespec,
 };
@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 
 const NETLINK_GENERIC: c_int = libc::NETLINK_GENERIC;
 const NETLINK_NETFILTER: c_int = libc::NETLINK_NETFILTER;
+/// Requests that a connection knows and netlink does not.
+const SIOCATMARK: c_ulong = 0x8905;
+const SIOCPROTOPRIVATE: c_ulong = 0x89e0;
+const SIOCPROTOPRIVATE_LAST: c_ulong = 0x89ef;
 
 /// Defines functions that do one thing on a socket of ours, and libc's on any other descriptor, unless there is something
 /// else to be done.
@@ -44,7 +48,7 @@ macro_rules! interpose {
 }
 
 /// A result in C's way: −1 and errno for an error.
-fn give(result: Result<usize, Errno>) -> isize {
+pub fn give(result: Result<usize, Errno>) -> isize {
     result.map_or_else(fail, usize::cast_signed)
 }
 
@@ -124,11 +128,12 @@ interpose! {
         or { reworded_bytes(fd, (data, length), flags, (to, to_length)) }
     /// sendmsg(2).
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-        |socket| transmit::transmit(fd, &socket, &*message, flags)
+        |socket| checked(message, flags).and_then(|()| transmit::transmit(fd, &socket, &*message, flags))
     } or { message.as_ref().and_then(|message| reworded(fd, message, flags)) }
     /// sendmmsg(2).
     fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
-        |socket| many(messages, count, |message, _| transmit::transmit(fd, &socket, message, flags))
+        |socket| checked_vector(messages, count, flags)
+            .and_then(|()| many(messages, count, |message, _| transmit::transmit(fd, &socket, message, flags)))
     } or { table::is_route(fd).then(|| give(many(messages, count, |message, _| one_by_one(fd, message, flags)))) }
     /// write(2).
     fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
@@ -136,7 +141,7 @@ interpose! {
     } or { reworded_bytes(fd, (data, length), 0, (null(), 0)) }
     /// writev(2).
     fn writev(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
-        |socket| spread(vectors, count).and_then(|message| transmit::transmit(fd, &socket, &message, 0))
+        |socket| spread(vectors, count).and_then(|message| write_file(fd, &socket, &message, 0))
     } or { spread(vectors, count).ok().and_then(|message| reworded(fd, &message, 0)) }
 
     /// recv(2).
@@ -179,7 +184,8 @@ interpose! {
     /// network's (SIOCGIF…).
     fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
         |_socket| match request {
-            libc::FIONREAD | libc::TIOCOUTQ => Err(libc::ENOTTY),
+            libc::FIONREAD | libc::TIOCOUTQ | SIOCATMARK => Err(libc::ENOTTY),
+            SIOCPROTOPRIVATE..=SIOCPROTOPRIVATE_LAST => Err(libc::ENOTTY),
             _ => return next::ioctl(fd, request, argument),
         }
     }
@@ -194,7 +200,9 @@ pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) 
     // SAFETY: the caller keeps to the C function's contract.
     unsafe {
         match find(fd) {
-            Ok(Some(socket)) => give(receive::receive(fd, &socket, &mut *message, flags)),
+            Ok(Some(socket)) => give(
+                checked(message, flags).and_then(|()| receive::receive(fd, &socket, &mut *message, flags)),
+            ),
             Err(errno) => fail(errno),
             Ok(None) => {
                 let length = next::recvmsg(fd, message, flags);
@@ -233,6 +241,9 @@ pub unsafe extern "C" fn recvmmsg(
             }
         }
     };
+    if let Err(errno) = checked_vector(messages, count, flags) {
+        return fail(errno) as c_int;
+    }
     // SAFETY: as above.
     let limit = unsafe { timeout.as_ref() }.map(|time| {
         let whole = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
@@ -303,13 +314,17 @@ unsafe fn receive_from(
     from: *mut sockaddr,
     from_length: *mut socklen_t,
 ) -> Result<usize, Errno> {
+    let is_lost = !from.is_null() && crate::is_wild(from_length);
     // SAFETY: the caller's word: a length beside an address.
-    let room = unsafe { from_length.as_mut() };
+    let room = if is_lost { None } else { unsafe { from_length.as_mut() } };
     let name = if room.is_some() { from } else { null_mut() };
     let mut vector = iovec { iov_base: data, iov_len: length };
     let mut message = message(&mut vector, name.cast(), room.as_ref().map_or(0, |room| **room));
     // SAFETY: the caller's word.
     let received = unsafe { receive::receive(fd, socket, &mut message, flags)? };
+    if is_lost {
+        return Err(libc::EFAULT); // as Linux: the message is taken
+    }
     if let Some(room) = room.filter(|_| !from.is_null()) {
         *room = message.msg_namelen;
     }
@@ -317,18 +332,46 @@ unsafe fn receive_from(
 }
 
 /// read(2) of nothing is nothing, and takes no message.
-fn read_file(room: usize, receive: impl FnOnce() -> Result<usize, Errno>) -> Result<usize, Errno> {
+pub fn read_file(room: usize, receive: impl FnOnce() -> Result<usize, Errno>) -> Result<usize, Errno> {
     if room == 0 { Ok(0) } else { receive() }
 }
 
 /// A message of readv(2)'s or writev(2)'s vectors.
-fn spread(vectors: *const iovec, count: c_int) -> Result<msghdr, Errno> {
+pub fn spread(vectors: *const iovec, count: c_int) -> Result<msghdr, Errno> {
     let count = usize::try_from(count).ok().filter(|&count| count <= 1024).ok_or(libc::EINVAL)?;
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = vectors.cast_mut();
     message.msg_iovlen = count;
     Ok(message)
+}
+
+/// What a kernel says of a message before it looks at it.
+fn checked<T>(message: *const T, flags: c_int) -> Result<(), Errno> {
+    checked_vector(message, 1, flags)
+}
+
+/// As [`checked`], of so many of them.
+fn checked_vector<T>(messages: *const T, count: c_uint, flags: c_int) -> Result<(), Errno> {
+    /// `MSG_CMSG_COMPAT`, the kernel's own flag.
+    const COMPAT: c_int = c_int::MIN;
+    match flags & COMPAT {
+        0 if count > 0 && is_wild(messages) => Err(libc::EFAULT),
+        0 => Ok(()),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// writev(2) of nothing does nothing.
+pub unsafe fn write_file(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) -> Result<usize, Errno> {
+    // SAFETY: the caller's word.
+    let length =
+        unsafe { transmit::vectors(message.msg_iov, message.msg_iovlen) }.and_then(transmit::total)?;
+    if length == 0 {
+        return Ok(0);
+    }
+    // SAFETY: the caller's word.
+    unsafe { transmit::transmit(fd, socket, message, flags) }
 }
 
 /// Does something with each message of a vector, up to the first error; that is given only if nothing came before it.

@@ -14,6 +14,7 @@
 //! | [`transmit`], [`receive`], [`options`] | send(2), recv(2), [gs]etsockopt(2) and their kin |
 //! | [`route`] | NETLINK_ROUTE, which goes on to the kernel: tunnel devices that it must not make |
 //! | [`next`] | libc's own functions |
+//! | [`splice`] | sendfile(2), splice(2) and others that move bytes without showing them |
 //!
 //! Rules come from netlink(7), recvmsg(2), cmsg(3) and from what a Linux kernel was seen to answer.
 //! Panics cannot unwind into the program: every exported function is `extern "C"`, at which they abort.
@@ -29,6 +30,7 @@ mod open;
 mod options;
 mod receive;
 mod route;
+mod splice;
 mod table;
 mod transmit;
 
@@ -42,6 +44,13 @@ fn fail(errno: Errno) -> isize {
     // SAFETY: the address is the thread's own errno.
     unsafe { *libc::__errno_location() = errno };
     -1
+}
+
+/// Whether a pointer leads where no program has memory: nowhere, below what may be mapped, into the kernel's half. A kernel
+/// says EFAULT; we would fall over it. (What else leads nowhere is not found out: it would cost a system call each time.)
+fn is_wild<T>(pointer: *const T) -> bool {
+    const LOWEST: usize = 4096 * 2; // vm.mmap_min_addr is more, but may be set low
+    pointer.addr() < LOWEST || pointer.addr() > usize::MAX >> 1
 }
 
 /// Runs something that may disturb errno on behalf of a caller that did not ask for it.

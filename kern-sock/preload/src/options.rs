@@ -5,9 +5,10 @@ use crate::call::call;
 use crate::receive::write_address;
 use crate::table::Pin;
 use crate::transmit::address;
-use libc::{c_int, c_void, iovec, sockaddr, socklen_t};
+use libc::{c_int, c_void, iovec, sockaddr, sockaddr_nl, socklen_t};
 use pfnl_wire::{Kind, OUT, Op, Request};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// The socket gives NETLINK_PKTINFO with what is received.
 pub const FLAG_PKTINFO: u32 = 1;
@@ -19,9 +20,11 @@ pub const FLAG_TOLD: u32 = 16;
 const BUF_LOCK_SHIFT: u32 = 2;
 /// `SO_BUF_LOCK` of asm-generic/socket.h; libc has none.
 const SO_BUF_LOCK: c_int = 72;
-/// `SO_PASSPIDFD`, `SO_PEERPIDFD`.
+/// Others that libc lacks.
+const SO_PEERNAME: c_int = 28;
 const SO_PASSPIDFD: c_int = 76;
 const SO_PEERPIDFD: c_int = 77;
+const SO_PASSRIGHTS: c_int = 83;
 /// The longest address that a kernel looks at (`sizeof(struct sockaddr_storage)`).
 const LONGEST_ADDRESS: socklen_t = 128;
 
@@ -43,17 +46,20 @@ fn place(level: c_int, name: c_int, set: bool) -> Place {
         (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF | libc::SO_MEMINFO) => Place::Host,
         (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE | libc::SO_SNDBUFFORCE) if set => Place::Host,
         (libc::SOL_SOCKET, libc::SO_PASSCRED | SO_BUF_LOCK) => Place::Here,
+        (libc::SOL_SOCKET, libc::SO_DETACH_FILTER | libc::SO_LOCK_FILTER) if set => Place::Host,
+        (libc::SOL_SOCKET, libc::SO_LOCK_FILTER | libc::SO_ATTACH_FILTER) => Place::Host,
+        (libc::SOL_SOCKET, SO_PEERNAME) if !set => Place::Here,
         // The connection is between processes, netlink is not.
         (libc::SOL_SOCKET, libc::SO_PEERGROUPS | SO_PEERPIDFD) if !set => Place::Nowhere(libc::ENODATA),
         (libc::SOL_SOCKET, SO_PASSPIDFD) => Place::Nowhere(libc::EOPNOTSUPP),
+        (libc::SOL_SOCKET, SO_PASSRIGHTS) => Place::Nowhere(since(SO_PASSRIGHTS, libc::EOPNOTSUPP)),
         (libc::SOL_SOCKET, libc::SO_TYPE | libc::SO_PROTOCOL | libc::SO_DOMAIN | libc::SO_ERROR) if !set => {
             Place::Here
         }
         (libc::SOL_SOCKET, libc::SO_PEERCRED) if !set => Place::Here,
         (libc::SOL_SOCKET, libc::SO_PEERSEC) => Place::Nowhere(libc::ENOPROTOOPT),
         (libc::SOL_SOCKET, libc::SO_PEEK_OFF) => Place::Nowhere(libc::EOPNOTSUPP),
-        // A filter would see our framing; the family has none of its own.
-        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER | libc::SO_ATTACH_BPF) => Place::Nowhere(libc::ENOPROTOOPT),
+        (libc::SOL_SOCKET, libc::SO_ATTACH_BPF) => Place::Nowhere(libc::ENOPROTOOPT),
         (libc::SOL_SOCKET, _) => Place::Kernel,
         _ => Place::Nowhere(libc::ENOPROTOOPT),
     }
@@ -74,7 +80,25 @@ pub unsafe fn set(
     length: socklen_t,
 ) -> Result<bool, Errno> {
     let length = usize::try_from(length.cast_signed()).map_err(|_| libc::EINVAL)?;
-    match place(level, name, true) {
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) => {
+            // SAFETY: the caller's word.
+            return unsafe { attach_filter(fd, socket, value, length) }.map(|()| true);
+        }
+        // SAFETY: the caller's word.
+        (libc::SOL_SOCKET, libc::SO_ATTACH_BPF) => return Err(unsafe { no_program(value, length) }),
+        _ => {}
+    }
+    let place = place(level, name, true);
+    if level == libc::SOL_SOCKET && !matches!(place, Place::Kernel) {
+        if length < size_of::<c_int>() {
+            return Err(libc::EINVAL);
+        }
+        if crate::is_wild(value) {
+            return Err(libc::EFAULT);
+        }
+    }
+    match place {
         Place::Kernel => return Ok(false),
         Place::Nowhere(errno) => return Err(errno),
         Place::Here => {
@@ -123,12 +147,24 @@ pub unsafe fn get(
     let place = place(level, name, false);
     match place {
         Place::Kernel => return Ok(false),
-        Place::Nowhere(errno) => return Err(errno),
+        Place::Nowhere(errno) if level != libc::SOL_SOCKET => return Err(errno),
+        _ if crate::is_wild(length) => return Err(libc::EFAULT),
         _ => {}
     }
     // SAFETY: the caller's word.
-    let length = unsafe { length.as_mut() }.ok_or(libc::EFAULT)?;
+    let length = unsafe { &mut *length };
     let room = usize::try_from(length.cast_signed()).map_err(|_| libc::EINVAL)?;
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) => {
+            // SAFETY: the caller's word.
+            return unsafe { show_filter(fd, socket, value.cast(), length) }.map(|()| true);
+        }
+        (libc::SOL_SOCKET, SO_PEERNAME) if room > size_of::<sockaddr_nl>() => return Err(libc::EINVAL),
+        _ => {}
+    }
+    if let Place::Nowhere(errno) = place {
+        return Err(errno);
+    }
     let mut out = [0; OUT];
     let size = match place {
         Place::Host => {
@@ -136,6 +172,10 @@ pub unsafe fn get(
             unsafe { call(fd, socket, named(Op::GetOption, level, name), &[], &mut out)? }.min(OUT)
         }
         _ if name == libc::SO_PEERCRED => put(&mut out, &[0, -1, -1]),
+        _ if name == SO_PEERNAME => {
+            let (pid, groups) = socket.peer();
+            put(&mut out, &[libc::AF_NETLINK, pid.cast_signed(), groups.cast_signed()])
+        }
         _ => {
             let (kind, protocol) = socket.kind();
             let answer = match name {
@@ -160,9 +200,133 @@ pub unsafe fn get(
         *length = room.min(size) as socklen_t;
         room.min(size)
     };
+    if copied > 0 && crate::is_wild(value) {
+        return Err(libc::EFAULT);
+    }
     // SAFETY: the caller's word: room for as much as stated, which `copied` is not above.
     unsafe { ptr::copy_nonoverlapping(out.as_ptr(), value.cast(), copied) };
     Ok(true)
+}
+
+/// An option that only newer kernels know: what is said of it, or that it is none.
+fn since(name: c_int, errno: Errno) -> Errno {
+    static KNOWN: AtomicI32 = AtomicI32::new(0);
+    // Relaxed: whoever asks gets the same.
+    let known = match KNOWN.load(Relaxed) {
+        0 => {
+            // Any socket tells; one of the connection's kind does without doubt.
+            let mut value: c_int = 0;
+            let mut length = size_of::<c_int>() as socklen_t;
+            let (level, at) = (libc::SOL_SOCKET, &raw mut value);
+            // SAFETY: the value and its length live through the calls; the descriptor is ours, and closed at once.
+            let known = crate::quietly(|| unsafe {
+                let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+                let fd = libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0);
+                let result = libc::syscall(libc::SYS_getsockopt, fd, level, name, at, &raw mut length);
+                libc::syscall(libc::SYS_close, fd);
+                if result == 0 { 1 } else { -1 }
+            });
+            KNOWN.store(known, Relaxed);
+            known
+        }
+        known => known,
+    };
+    if known > 0 { errno } else { libc::ENOPROTOOPT }
+}
+
+/// `struct sock_fprog`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Program {
+    count: u16,
+    instructions: *const c_void,
+}
+
+/// Bytes of an instruction.
+const INSTRUCTION: usize = 8;
+
+/// Hands a classic BPF program to the host, which has what it filters.
+///
+/// # Errors
+/// As setsockopt(2).
+///
+/// # Safety
+/// As setsockopt(2).
+unsafe fn attach_filter(fd: c_int, socket: &Pin, value: *const c_void, length: usize) -> Result<(), Errno> {
+    if length != size_of::<Program>() {
+        return Err(libc::EINVAL);
+    }
+    if crate::is_wild(value) {
+        return Err(libc::EFAULT);
+    }
+    // SAFETY: the caller's word: a program's head; any bytes are one.
+    let Program { count, instructions } = unsafe { value.cast::<Program>().read_unaligned() };
+    let count = if instructions.is_null() { 0 } else { usize::from(count) }; // which is one that the host refuses
+    let payload = [iovec { iov_base: instructions.cast_mut(), iov_len: count * INSTRUCTION }];
+    let request = named(Op::SetOption, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the caller's word; the kernel checks it.
+    unsafe { call(fd, socket, request, &payload, &mut []) }.map(|_| ())
+}
+
+/// What there is to say of a program of extended BPF, which only a kernel can run: EOPNOTSUPP of one that is in order.
+unsafe fn no_program(value: *const c_void, length: usize) -> Errno {
+    if length != size_of::<c_int>() {
+        return libc::EINVAL;
+    }
+    if crate::is_wild(value) {
+        return libc::EFAULT;
+    }
+    // SAFETY: the caller's word.
+    let program = unsafe { value.cast::<c_int>().read_unaligned() };
+    let mut link = [0_u8; 64];
+    let path = format!("/proc/self/fd/{program}\0");
+    // SAFETY: the path is a C string; the link's room is as stated.
+    let length = crate::quietly(|| unsafe {
+        libc::readlink(path.as_ptr().cast(), link.as_mut_ptr().cast(), link.len())
+    });
+    match usize::try_from(length).ok().and_then(|length| link.get(..length)) {
+        None => libc::EBADF,
+        Some(link) if link.windows(8).any(|part| part == b"bpf-prog") => libc::EOPNOTSUPP,
+        Some(_) => libc::EINVAL,
+    }
+}
+
+/// Shows the filter: lengths are of instructions, and 0 asks for the length alone.
+///
+/// # Errors
+/// As getsockopt(2).
+///
+/// # Safety
+/// `value` has room for `length` instructions.
+unsafe fn show_filter(fd: c_int, socket: &Pin, value: *mut u8, length: &mut socklen_t) -> Result<(), Errno> {
+    let mut program = Vec::new();
+    loop {
+        let mut out = [0; OUT];
+        let from = Request {
+            c: program.len() as u32,
+            ..named(Op::GetOption, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER)
+        };
+        // SAFETY: there is no payload.
+        let more = unsafe { call(fd, socket, from, &[], &mut out)? }.min(OUT);
+        program.extend_from_slice(&out[..more]);
+        if more < OUT {
+            break;
+        }
+    }
+    let count = program.len() / INSTRUCTION;
+    let room = *length as usize;
+    if count > 0 && room > 0 {
+        if room < count {
+            return Err(libc::EINVAL);
+        }
+        if crate::is_wild(value) {
+            return Err(libc::EFAULT);
+        }
+        // SAFETY: the caller's word.
+        unsafe { ptr::copy_nonoverlapping(program.as_ptr(), value, program.len()) };
+    }
+    *length = count as socklen_t;
+    Ok(())
 }
 
 /// bind(2).
@@ -215,12 +379,15 @@ pub unsafe fn connect(fd: c_int, socket: &Pin, to: *const sockaddr, length: sock
 /// # Safety
 /// As getsockname(2).
 pub unsafe fn name(name: (u32, u32), to: *mut sockaddr, length: *mut socklen_t) -> Result<(), Errno> {
+    if crate::is_wild(length) {
+        return Err(libc::EFAULT);
+    }
     // SAFETY: the caller's word.
-    let length = unsafe { length.as_mut() }.ok_or(libc::EFAULT)?;
+    let length = unsafe { &mut *length };
     if length.cast_signed() < 0 {
         return Err(libc::EINVAL);
     }
-    if *length > 0 && to.is_null() {
+    if *length > 0 && crate::is_wild(to) {
         return Err(libc::EFAULT);
     }
     // SAFETY: the caller's word.
@@ -232,7 +399,7 @@ pub unsafe fn name(name: (u32, u32), to: *mut sockaddr, length: *mut socklen_t) 
 fn check_length(address: *const sockaddr, length: socklen_t) -> Result<(), Errno> {
     match length {
         LONGEST_ADDRESS.. if length != LONGEST_ADDRESS => Err(libc::EINVAL),
-        1.. if address.is_null() => Err(libc::EFAULT),
+        1.. if crate::is_wild(address) => Err(libc::EFAULT),
         _ => Ok(()),
     }
 }

@@ -17,12 +17,12 @@ use std::ptr;
 /// # Safety
 /// As recvmsg(2).
 pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_int) -> Result<usize, Errno> {
-    if flags & libc::MSG_OOB != 0 {
-        return Err(libc::EOPNOTSUPP);
-    }
     // SAFETY: the caller's word.
     let mut vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
     let room = total(vectors)?;
+    if flags & libc::MSG_OOB != 0 {
+        return Err(libc::EOPNOTSUPP);
+    }
     // With our head before them they may be one too many; of so many vectors one will be empty.
     let filled: Vec<iovec>;
     if vectors.len() >= MOST {
@@ -46,6 +46,9 @@ pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_in
     // SAFETY: the caller's word: room for a name and for control data, of the lengths stated.
     unsafe {
         if !message.msg_name.is_null() {
+            if message.msg_namelen > 0 && crate::is_wild(message.msg_name) {
+                return Err(libc::EFAULT); // as Linux: the message is taken
+            }
             let name = (arrival.pid, arrival.groups);
             write_address(name, message.msg_name.cast(), &mut message.msg_namelen);
         }
@@ -156,7 +159,7 @@ pub unsafe fn write_address((pid, groups): (u32, u32), to: *mut c_void, length: 
 /// # Safety
 /// The message has room for the control data it says.
 unsafe fn write_control(flags: u32, arrival: &Arrival, message: &mut msghdr) {
-    let room = if message.msg_control.is_null() { 0 } else { message.msg_controllen };
+    let room = if crate::is_wild(message.msg_control) { 0 } else { message.msg_controllen };
     let mut control = Control { to: message.msg_control.cast(), room, written: 0, cut: false };
     // SAFETY: the caller's word.
     unsafe {

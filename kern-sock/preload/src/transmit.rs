@@ -16,12 +16,18 @@ use std::time::{Duration, Instant};
 /// # Safety
 /// As sendmsg(2).
 pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) -> Result<usize, Errno> {
-    if flags & libc::MSG_OOB != 0 {
-        return Err(libc::EOPNOTSUPP);
+    if !message.msg_name.is_null() && message.msg_namelen > 0 && crate::is_wild(message.msg_name) {
+        return Err(libc::EFAULT);
     }
     // SAFETY: the caller's word.
     let mut vectors = unsafe { vectors(message.msg_iov, message.msg_iovlen)? };
     let length = total(vectors)?;
+    if message.msg_controllen > 0 && crate::is_wild(message.msg_control) {
+        return Err(libc::EFAULT);
+    }
+    if flags & libc::MSG_OOB != 0 {
+        return Err(libc::EOPNOTSUPP);
+    }
     if length == 0 {
         return Err(libc::ENODATA);
     }
@@ -44,14 +50,17 @@ pub unsafe fn transmit(fd: c_int, socket: &Pin, message: &msghdr, flags: c_int) 
     let request = Request { a, b: pid, c: groups, ..Request::new(Kind::Send) };
     let mut patience = None;
     loop {
+        let mut taken = [0; 4];
         // SAFETY: the caller's word.
         match unsafe {
-            call_with(fd, socket, request, vectors, &mut [], file.as_ref().map(AsRawFd::as_raw_fd))
+            call_with(fd, socket, request, vectors, &mut taken, file.as_ref().map(AsRawFd::as_raw_fd))
         } {
             // Another socket's queue is full. Linux waits for room there.
             Err(libc::EAGAIN) if flags & libc::MSG_DONTWAIT == 0 => {
                 patience.get_or_insert_with(|| Patience::of(fd)).pause()?;
             }
+            // Another user's filter has left less of it than it was.
+            Ok(4) => return Ok(u32::from_ne_bytes(taken) as usize),
             result => return result.map(|_| length),
         }
     }
@@ -99,6 +108,7 @@ unsafe fn in_memory(vectors: &[iovec]) -> Result<OwnedFd, Errno> {
 /// How long a sender waits (O_NONBLOCK, SO_SNDTIMEO). Signals come only while it pauses, so that none is missed between.
 struct Patience {
     end: Option<Instant>,
+    /// Those that were blocked before.
     signals: libc::sigset_t,
 }
 
@@ -127,11 +137,32 @@ impl Patience {
         if self.end.is_some_and(|end| Instant::now() >= end) {
             return Err(libc::EAGAIN);
         }
-        let time = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        std::thread::sleep(Duration::from_millis(1));
+        let Some(restart) = self.awaited() else { return Ok(()) };
+        let time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // Lets them in.
         // SAFETY: time and set live through the call; there are no descriptors.
-        match unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const time, &raw const self.signals) } {
-            0 => Ok(()),
-            _ => Err(libc::EINTR),
+        unsafe { libc::ppoll(std::ptr::null_mut(), 0, &raw const time, &raw const self.signals) };
+        // Who waits for a certain time is never sent back to wait.
+        if restart && self.end.is_none() { Ok(()) } else { Err(libc::EINTR) }
+    }
+
+    /// Whether signals have come that a handler is there for, and if so, whether they all want calls to be restarted.
+    fn awaited(&self) -> Option<bool> {
+        // SAFETY: sets and actions of all zeroes are valid, and live through the calls.
+        unsafe {
+            let mut pending: libc::sigset_t = std::mem::zeroed();
+            libc::sigpending(&raw mut pending);
+            let come = |signal: &c_int| {
+                libc::sigismember(&raw const pending, *signal) == 1
+                    && libc::sigismember(&raw const self.signals, *signal) == 0
+            };
+            (1..=64).filter(come).fold(None, |all, signal| {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(signal, std::ptr::null(), &raw mut action);
+                let restart = action.sa_flags & libc::SA_RESTART != 0 || action.sa_sigaction <= libc::SIG_IGN;
+                Some(all.unwrap_or(true) && restart)
+            })
         }
     }
 }
@@ -176,7 +207,7 @@ pub fn message(vector: &mut iovec, name: *mut c_void, name_length: socklen_t) ->
 pub unsafe fn vectors<'a>(start: *const iovec, count: usize) -> Result<&'a [iovec], Errno> {
     match count {
         0 => Ok(&[]),
-        1..=MANY if start.is_null() => Err(libc::EFAULT),
+        1..=MANY if crate::is_wild(start) => Err(libc::EFAULT),
         // SAFETY: the caller's word.
         1..=MANY => Ok(unsafe { std::slice::from_raw_parts(start, count) }),
         _ => Err(libc::EMSGSIZE),

@@ -41,7 +41,7 @@ pub enum Kind {
     Status,
     /// This process has the descriptor but not the page. Carries a descriptor on which the [`Answer`] is given.
     Attach,
-    /// A message follows. `a` = 1 if a destination is named, plus [`IN_FILE`]; `b` = its portid, `c` = its groups.
+    /// A message follows; if less than all of it was taken, how much comes in the slot. `a` = 1 if a destination is named, plus [`IN_FILE`]; `b` = its portid, `c` = its groups.
     Send,
     /// Another operation on the socket; see [`Op`].
     Call(Op),
@@ -58,7 +58,7 @@ pub enum Op {
     Connect,
     /// `a` = level, `b` = name; the value follows.
     SetOption,
-    /// `a` = level, `b` = name; the value comes in the slot.
+    /// `a` = level, `b` = name; the value comes in the slot, from its byte `c` on.
     GetOption,
 }
 

@@ -9,6 +9,13 @@
     reason = "types of fields differ between systems"
 )]
 
+#[cfg(target_os = "linux")]
+pub mod files;
+#[cfg(target_os = "linux")]
+pub mod waiting;
+#[cfg(target_os = "linux")]
+pub mod wild;
+
 use crate::os;
 use libc::{c_int, c_void, socklen_t};
 use std::io;
@@ -418,32 +425,4 @@ pub fn adopt(fd: c_int) -> OwnedFd {
 pub fn close(fd: c_int) -> Outcome {
     // SAFETY: no memory is involved; the caller's owner of the number is in another process or forgotten.
     checked(unsafe { libc::close(fd) } as isize)
-}
-
-/// An epoll set with one descriptor.
-#[cfg(target_os = "linux")]
-pub struct Epoll(OwnedFd);
-
-#[cfg(target_os = "linux")]
-impl Epoll {
-    pub fn with(fd: c_int, edge: bool) -> Option<Epoll> {
-        // SAFETY: no memory is involved.
-        let set = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        let edge = if edge { libc::EPOLLET as u32 } else { 0 };
-        let events = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP) as u32 | edge;
-        let mut event = libc::epoll_event { events, u64: 5 };
-        let set = Epoll(if set < 0 { return None } else { adopt(set) });
-        // SAFETY: the event lives through the call.
-        let added = unsafe { libc::epoll_ctl(set.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
-        (added == 0).then_some(set)
-    }
-
-    /// What is ready now goes to the transcript.
-    pub fn look(&self) {
-        let mut event = libc::epoll_event { events: 0, u64: 0 };
-        // SAFETY: room for one event.
-        let count = unsafe { libc::epoll_wait(self.0.as_raw_fd(), &raw mut event, 1, 0) };
-        let events = if count > 0 { event.events } else { 0 };
-        println!("epoll {count} {events:#x}");
-    }
 }

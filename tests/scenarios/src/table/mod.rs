@@ -3,16 +3,28 @@
 mod acks;
 mod addresses;
 mod batches;
+#[cfg(target_os = "linux")]
+mod descriptors;
 mod dumps;
+#[cfg(target_os = "linux")]
+mod filters;
+#[cfg(target_os = "linux")]
+mod flags;
 mod nlctrl;
 mod opening;
 mod options;
+#[cfg(target_os = "linux")]
+mod pointers;
 mod privilege;
 mod queues;
 mod receiving;
 mod sending;
 pub mod sharing;
+#[cfg(target_os = "linux")]
+mod socket_level;
 mod users;
+#[cfg(target_os = "linux")]
+mod waiting;
 
 type Scenario = Box<dyn Fn()>;
 
@@ -40,8 +52,22 @@ impl Table {
         ] {
             fill(&mut table);
         }
+        table.add_linuxs();
         table
     }
+
+    /// What only Linux has: its numbers, its calls.
+    #[cfg(target_os = "linux")]
+    fn add_linuxs(&mut self) {
+        for fill in
+            [socket_level::fill, flags::fill, filters::fill, descriptors::fill, waiting::fill, pointers::fill]
+        {
+            fill(self);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn add_linuxs(&mut self) {}
 
     /// Adds a scenario.
     pub fn add(&mut self, name: impl Into<String>, run: impl Fn() + 'static) {

@@ -243,7 +243,7 @@ fn epoll(table: &mut Table) {
     for (name, edge) in [("level", false), ("edge", true)] {
         table.add(format!("epoll/{name}"), move || {
             let a = Sock::at("a", port(1));
-            let Some(set) = sys::Epoll::with(a.raw(), edge) else { return };
+            let Some(set) = sys::waiting::Epoll::with(a.raw(), edge) else { return };
             set.look();
             a.send("a ping", &ping(1));
             set.look();
@@ -261,7 +261,7 @@ fn epoll(table: &mut Table) {
         });
         table.add(format!("epoll/{name}-dump"), move || {
             let a = Sock::at("a", port(1));
-            let Some(set) = sys::Epoll::with(a.raw(), edge) else { return };
+            let Some(set) = sys::waiting::Epoll::with(a.raw(), edge) else { return };
             a.send("a dump", &dump_policies(0));
             for _ in 0..4 {
                 set.look();
@@ -272,7 +272,7 @@ fn epoll(table: &mut Table) {
         table.add(format!("epoll/{name}-overflow"), move || {
             let a = Sock::at("a", port(1));
             a.option("SO_RCVBUF", SOL_SOCKET, libc::SO_RCVBUF, 0);
-            let Some(set) = sys::Epoll::with(a.raw(), edge) else { return };
+            let Some(set) = sys::waiting::Epoll::with(a.raw(), edge) else { return };
             for seq in 0..20 {
                 let _ = sys::send(a.raw(), &ping(seq), 0);
             }
