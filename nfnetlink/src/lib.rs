@@ -39,6 +39,7 @@ mod show;
 mod stats;
 mod tuple;
 
+use alloc::boxed::Box;
 use pfnl_datapath::conntrack::Conntrack;
 use pfnl_platform::{Errno, Platform, Result, Shared, try_box};
 use pfnl_proto::msg::{Message, NLM_F_DUMP, NLMSG_HDRLEN};
@@ -47,14 +48,27 @@ use pfnl_proto::netfilter::{
     NFNL_SUBSYS_CTNETLINK_TIMEOUT, NfHeader, group,
 };
 use pfnl_proto::{Attrs, Error, Fixed, Writer};
-use pfnl_sock::{Admission, Call, Domain, Handled, NETLINK_NETFILTER, Protocol};
+use pfnl_sock::{Admission, Call, Domain, Handled, Hook, NETLINK_NETFILTER, Protocol};
 
 /// Serves the protocol beside a domain's, over these connections.
 ///
 /// # Errors
 /// `EEXIST`: it is served already. `ENOMEM`.
 pub fn register<P: Platform>(domain: &Shared<Domain<P>>, conntrack: &Shared<Conntrack<P>>) -> Result<()> {
-    let own = domain.serve(try_box(Nfnetlink { conntrack: conntrack.clone() })?)?;
+    register_with_hook(domain, conntrack, None)
+}
+
+/// As [`register`], with somebody who sees what passes.
+///
+/// # Errors
+/// As [`register`].
+pub fn register_with_hook<P: Platform>(
+    domain: &Shared<Domain<P>>,
+    conntrack: &Shared<Conntrack<P>>,
+    hook: Option<Box<dyn Hook>>,
+) -> Result<()> {
+    let protocol = try_box(Nfnetlink { conntrack: conntrack.clone() })?;
+    let own = domain.serve_with_hook(protocol, hook)?;
     conntrack.set_observer(Some(try_box(events::Events { domain: own })?))
 }
 

@@ -67,12 +67,24 @@ impl<P: Platform> Domain<P> {
     /// # Errors
     /// `EEXIST`: it is served already. `ENOMEM`.
     pub fn serve(&self, protocol: Box<dyn Protocol>) -> Result<Shared<Domain<P>>> {
+        self.serve_with_hook(protocol, None)
+    }
+
+    /// As [`Domain::serve`], with somebody who sees what passes there.
+    ///
+    /// # Errors
+    /// As [`Domain::serve`].
+    pub fn serve_with_hook(
+        &self,
+        protocol: Box<dyn Protocol>,
+        hook: Option<Box<dyn Hook>>,
+    ) -> Result<Shared<Domain<P>>> {
         let (number, groups) = (protocol.number(), protocol.groups());
         let mut others = self.others.lock();
         if number == self.number() || others.iter().any(|other| other.number() == number) {
             return Err(Errno::EEXIST);
         }
-        let domain = Self::build(None, Some(protocol))?;
+        let domain = Self::build(hook, Some(protocol))?;
         domain.set_limits(self.limits());
         {
             let mut tables = domain.tables.lock();

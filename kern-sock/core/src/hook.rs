@@ -23,6 +23,8 @@ pub enum Verdict {
     Lose,
     /// It vanishes as if the queue were full: the user gets ENOBUFS.
     Overrun,
+    /// It is queued, and the user's next recv first fails with this.
+    After(Errno),
 }
 
 /// Sees everything that passes between users, and between them and families. Set when the domain is made
@@ -42,6 +44,12 @@ pub trait Hook: Send + Sync {
     /// A request is about to be handled. What is returned is its outcome instead of its family's.
     fn request(&self, from: Endpoint, request: &msg::Message<'_>) -> Option<Result<(), Error>> {
         let _ = (from, request);
+        None
+    }
+
+    /// The next block of a dump is about to be made for a user who asked by this number. What is returned ends the dump.
+    fn dump(&self, to: Endpoint, seq: u32) -> Option<Error> {
+        let _ = (to, seq);
         None
     }
 

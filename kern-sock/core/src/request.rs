@@ -280,6 +280,11 @@ fn next_block<P: Platform>(socket: &State<P>) -> Result<(), Errno> {
     let mut writer = Writer::with_limit(&mut bytes, size);
     let mut joined = false;
     let flags = state.dump.as_ref().map_or(0, |dump| dump.flags());
+    if let (None, Some(hook)) = (state.ended, &socket.domain.hook)
+        && let Some(error) = hook.dump(socket.endpoint(), state.seq)
+    {
+        state.ended = Some(Err(error));
+    }
     if state.ended.is_none()
         && let Some(dump) = &mut state.dump
     {

@@ -403,7 +403,7 @@ impl<P: Platform> State<P> {
 
     fn enqueue(&self, mut block: Block) -> Result<()> {
         let hook = self.domain.hook.as_ref();
-        let endpoint = Endpoint { portid: self.portid(), pid: self.opener.pid };
+        let endpoint = self.endpoint();
         match hook.map_or(Verdict::Pass, |hook| hook.deliver(endpoint, &mut block)) {
             Verdict::Pass => {}
             Verdict::Lose => return Ok(()),
@@ -411,6 +411,7 @@ impl<P: Platform> State<P> {
                 self.overrun();
                 return Err(Errno::ENOBUFS);
             }
+            Verdict::After(errno) => self.queue.lock().set_error(errno),
         }
         let outcome = self.queue.lock().push(block, &*self.delivery);
         if let (Err(errno), Some(hook)) = (outcome, hook) {
@@ -418,6 +419,11 @@ impl<P: Platform> State<P> {
         }
         self.delivery.wake();
         outcome
+    }
+
+    /// The socket as a receiver.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { portid: self.portid(), pid: self.opener.pid }
     }
 
     /// The socket when `sender` sends on it.

@@ -408,8 +408,13 @@ impl Hook for Meddler {
         match Messages::new(&block.bytes).next().unwrap().header.seq {
             2 => Verdict::Lose,
             3 => Verdict::Overrun,
+            5 => Verdict::After(Errno::EAGAIN),
             _ => Verdict::Pass,
         }
+    }
+
+    fn dump(&self, _: Endpoint, seq: u32) -> Option<Error> {
+        (seq == 6).then_some(Error::new(Errno::ENOMEM))
     }
 }
 
@@ -439,9 +444,36 @@ fn a_hook_sees_and_meddles() {
     assert_eq!(ack(&socket), -Errno::ENOENT.linux());
     let to = SockAddr { portid: 9999, groups: 0 };
     assert_eq!(socket.send(Some(to), b"x", &ROOT), Err(Errno::ECONNREFUSED));
+    socket.send(None, &ask(5), &ROOT).unwrap();
+    assert_eq!(socket.take_error(), Some(Errno::EAGAIN));
+    assert_eq!(ack(&socket), -Errno::ENOENT.linux());
     let mut seen = seen.lock().unwrap();
+    seen.drain(10..).for_each(drop);
     assert_eq!(seen.split_off(8), ["100 sends 1 to 9999", "100 gets ECONNREFUSED"]);
     for pair in seen.chunks(2) {
         assert_eq!(pair, [format!("100 sends {len} to 0"), format!("100 is given {given}")]);
+    }
+}
+
+#[test]
+fn a_hook_ends_a_dump() {
+    let domain = Domain::<User>::with_hook(Box::new(Meddler::default())).unwrap();
+    let socket = open(&domain, ROOT);
+    for (seq, families, outcome) in [(7_u32, 1, 0), (6, 0, -Errno::ENOMEM.linux())] {
+        let mut dump = request(16, NLM_F_DUMP, nlctrl::cmd::GETFAMILY, |_| {});
+        dump[8..12].copy_from_slice(&seq.to_ne_bytes());
+        socket.send(None, &dump, &ROOT).unwrap();
+        let mut given = Vec::new();
+        while let Some(block) = recv(&socket) {
+            given.extend(block.bytes);
+        }
+        let messages: Vec<_> = Messages::new(&given).collect();
+        assert_eq!(messages.len(), families + 1);
+        let done = messages.last().unwrap();
+        assert_eq!(
+            (done.header.kind, done.payload().first_chunk()),
+            (NLMSG_DONE, Some(&outcome.to_ne_bytes()))
+        );
+        assert!(!socket.dump_running());
     }
 }

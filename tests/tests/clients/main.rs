@@ -8,6 +8,7 @@ use std::process::ExitCode;
 mod conntrack;
 mod dpctl;
 mod families;
+mod faults;
 mod ports;
 mod process;
 mod traffic;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         families::TESTS,
         process::TESTS,
         dpctl::TESTS,
+        faults::TESTS,
         conntrack::TESTS,
         traffic::TESTS,
         trouble::TESTS,

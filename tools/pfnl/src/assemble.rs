@@ -29,11 +29,24 @@ impl Assembly {
     /// # Errors
     /// No memory, no threads, or no sockets to ask the kernel about interfaces.
     pub fn new(hook: Option<Box<dyn Hook>>) -> Result<Assembly> {
+        Assembly::build(hook, None)
+    }
+
+    /// Makes one, with somebody who sees what passes in each of its protocols.
+    ///
+    /// # Errors
+    /// As [`Assembly::new`].
+    pub fn with_hooks(hook: impl Fn() -> Box<dyn Hook>) -> Result<Assembly> {
+        Assembly::build(Some(hook()), Some(hook()))
+    }
+
+    fn build(hook: Option<Box<dyn Hook>>, netfilter: Option<Box<dyn Hook>>) -> Result<Assembly> {
         let domain = hook.map_or_else(Domain::try_new, Domain::with_hook).context("no domain")?;
         let ports = Arc::new(Ports::start(1).context("no forwarding threads")?);
         let devices = HostDevices { ports: Arc::clone(&ports) };
         let ovs = Ovs::register(&domain, Box::new(devices)).context("no Open vSwitch families")?;
-        pfnl_nfnetlink::register(&domain, ovs.conntrack()).context("no conntrack over netlink")?;
+        pfnl_nfnetlink::register_with_hook(&domain, ovs.conntrack(), netfilter)
+            .context("no conntrack over netlink")?;
         follow_interfaces(&ports, ovs.clone());
         let sweeper = Sweeper::start(ovs.conntrack().clone()).context("no thread")?;
         Ok(Assembly { domain, ovs, _sweeper: sweeper, _ports: ports })

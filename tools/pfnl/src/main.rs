@@ -7,6 +7,7 @@
 
 mod assemble;
 mod devices;
+mod fault;
 mod program;
 mod run;
 mod serve;
@@ -56,6 +57,13 @@ enum Action {
         /// Uses the host that serves this path.
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
+        /// Lets things go wrong by chance, at a private host: enobufs=P, intr=P, drop-reply=P, short-dump=P, eagain=P and
+        /// slow=MS, separated by commas. P is how often, as 0.1, 10% or 1/10. docs/FUZZING.md says what each is.
+        #[arg(long, value_name = "FAULTS", conflicts_with = "socket")]
+        fault: Option<fault::Faults>,
+        /// Which chances these are; those of one number are the same each time.
+        #[arg(long, value_name = "N", requires = "fault")]
+        seed: Option<u64>,
         /// The program and its arguments.
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
         command: Vec<OsString>,
@@ -91,7 +99,10 @@ fn main() -> ExitCode {
     log_to_stderr(command.verbose);
     let (result, failure) = match command.action {
         Action::Serve { socket, mode, max_sockets } => (serve::serve(socket, mode, max_sockets), 1),
-        Action::Run { socket, command } => (run::run(socket, &command), run::FAILED),
+        Action::Run { fault: Some(faults), seed, command, .. } => {
+            (run::with_faults(faults, seed, &command), run::FAILED)
+        }
+        Action::Run { socket, command, .. } => (run::run(socket, &command), run::FAILED),
         Action::Trace { json, output, pcap, command } => {
             (trace::trace(json, output.as_deref(), pcap.as_deref(), &command), run::FAILED)
         }

@@ -1,6 +1,7 @@
 //! `pfnl run`: a host for one program, the preload library in it, and the program's exit status.
 
 use crate::assemble::Assembly;
+use crate::fault::{Faults, Trouble};
 use crate::program::{Refusal, inspect};
 use crate::{serve, status};
 use anyhow::{Context, Result, bail};
@@ -33,6 +34,19 @@ const PRELOAD: &str = "libpfnl_preload.so";
 pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
     let host = |path: &Path| PrivateHost::start(path, Assembly::new(None)?);
     with_host(socket, command, host)
+}
+
+/// Runs a program at a host of its own where things go wrong by chance, and says afterwards what did.
+///
+/// # Errors
+/// As [`run`].
+pub fn with_faults(faults: Faults, seed: Option<u64>, command: &[OsString]) -> Result<ExitCode> {
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    let trouble = Trouble::new(faults, seed);
+    let host = |path: &Path| PrivateHost::start(path, Assembly::with_hooks(|| Box::new(trouble.clone()))?);
+    let status = with_host(None, command, host);
+    eprintln!("pfnl: {trouble}");
+    status
 }
 
 /// Runs a program at the host of a path, or at one that `start` makes at the path it is given.

@@ -108,6 +108,7 @@ impl Hook for Script {
             Verdict::Pass => "",
             Verdict::Lose => "(lost) ",
             Verdict::Overrun => "(lost, ENOBUFS) ",
+            Verdict::After(_) => "(late) ",
         };
         let shown = state.decoder.decode(&block.bytes);
         state.transcript += &format!("< {lost}{shown}");
