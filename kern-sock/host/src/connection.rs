@@ -7,6 +7,7 @@ use pfnl_wire::{
 };
 use rustix::event::epoll;
 use rustix::io::Errno as OsErrno;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,8 +44,8 @@ struct Open {
 
 #[derive(Default)]
 struct Push {
-    /// Taken from the queue, and refused by a full connection.
-    held: Option<Block>,
+    /// Taken from the queue, and to be sent before what is there; more than for a moment only if the connection is full.
+    held: VecDeque<Block>,
     /// Closed: nothing is pushed any more.
     over: bool,
 }
@@ -104,6 +105,7 @@ impl Connection {
         let socket = &open.socket;
         let address = |portid, groups| SockAddr { portid, groups };
         let mut out = Vec::new();
+        let mut pushing = None;
         let result = match request.kind {
             Kind::Attach => {
                 let Some(rights) = rights else { return Outcome::Violation("nobody to attach") };
@@ -112,6 +114,8 @@ impl Connection {
             }
             Kind::Send => {
                 let to = (request.a & 1 != 0).then(|| address(request.b, request.c));
+                // With the lock held its answers wait for each other.
+                pushing = Some(self.lock());
                 let sent = if request.a & IN_FILE == 0 {
                     socket.send_counted(to, payload, &sender).map(|taken| (taken, payload.len()))
                 } else {
@@ -129,6 +133,10 @@ impl Connection {
                 socket.read(0, 0); // it asks `settle` how much
                 Ok(())
             }
+            Kind::Nudge => {
+                self.nudge();
+                Ok(())
+            }
             Kind::Call(Op::Bind) => socket.bind(address(request.a, request.b), &sender),
             Kind::Call(Op::Connect) => {
                 socket.connect((request.a != 0).then(|| address(request.b, request.c)), &sender)
@@ -144,7 +152,7 @@ impl Connection {
             Kind::Hello | Kind::Status => return Outcome::Violation("hello on an open socket"),
         };
         // Before the client goes on, its answers are in the connection and its names in the page.
-        self.push_now();
+        self.push_now(pushing.unwrap_or_else(|| self.lock()));
         open.mirror();
         open.page.complete(request.slot, request.tag, result.err().map_or(0, |errno| -errno.linux()), &out);
         Outcome::Served
@@ -218,8 +226,8 @@ impl Connection {
     }
 
     /// As [`Connection::push`], and it has been done on return.
-    fn push_now(&self) {
-        let mut push = self.lock();
+    fn push_now(&self, mut push: MutexGuard<'_, Push>) {
+        self.again.store(false, SeqCst);
         self.flush(&mut push);
         drop(push);
         fence(SeqCst); // as above
@@ -238,17 +246,14 @@ impl Connection {
         if let Some(errno) = error {
             open.page.set_error(errno.linux());
         }
-        let was_held = push.held.is_some();
-        while let Some(block) = push.held.take().or_else(|| open.socket.take()) {
-            let charge = u32::try_from(block.charge).unwrap_or(u32::MAX);
-            let arrival = Arrival {
-                nudge: false,
-                pid: block.from.portid,
-                groups: block.from.groups,
-                group: block.group,
-                charge,
-                sender: block.sender,
-            };
+        let was_held = !push.held.is_empty();
+        // What comes together and finds nothing unread goes together.
+        let together = !was_held && open.page.consumed().0 == self.sent.load(Relaxed);
+        let mut last = together && self.put_ahead(open, push);
+        while let Some(block) = push.held.pop_front().or_else(|| open.socket.take()) {
+            let arrival = Arrival { last, ..arrival(&block) };
+            last = false;
+            let charge = arrival.charge;
             // Relaxed: a client can count it as read only after the send below, which orders this for it.
             self.sent.fetch_add(charge.into(), Relaxed);
             match send(self.fd(), [&arrival.to_bytes(), &block.bytes], None) {
@@ -257,10 +262,10 @@ impl Connection {
                     self.sent.fetch_sub(charge.into(), Relaxed);
                     match error.raw_os_error().map(OsErrno::from_raw_os_error) {
                         Some(OsErrno::AGAIN | OsErrno::NOBUFS | OsErrno::NOMEM) => {
-                            push.held = Some(block);
+                            push.held.push_front(block);
                             break;
                         }
-                        Some(OsErrno::INTR) => push.held = Some(block),
+                        Some(OsErrno::INTR) => push.held.push_front(block),
                         // The client is gone; the end of its connection is on its way to the server.
                         Some(OsErrno::PIPE | OsErrno::CONNRESET | OsErrno::NOTCONN) => push.over = true,
                         _ => {
@@ -275,16 +280,44 @@ impl Connection {
                 }
             }
         }
-        if was_held != push.held.is_some() {
-            open.page.set_more(MORE_BACKLOG, push.held.is_some());
-            self.watch(push.held.is_some());
+        let is_held = !push.held.is_empty();
+        if was_held != is_held {
+            open.page.set_more(MORE_BACKLOG, is_held);
+            self.watch(is_held);
         }
-        if error.is_some() && push.held.is_none() && open.page.consumed().0 == self.sent.load(Relaxed) {
+        if error.is_some() && !is_held && open.page.consumed().0 == self.sent.load(Relaxed) {
             // Nothing is there that would wake a client that sleeps.
-            let nudge = Arrival { nudge: true, ..Arrival::default() };
-            if let Err(error) = send(self.fd(), [&nudge.to_bytes(), &[]], None) {
-                tracing::debug!(id = self.id, "nudge: {error}");
+            self.nudge();
+        }
+    }
+
+    /// Puts what is queued into the page, but for the last of it, which is held. Tells whether anything is in the page.
+    fn put_ahead(&self, open: &Open, push: &mut Push) -> bool {
+        let Some(mut block) = open.socket.take() else { return false };
+        let mut any = false;
+        let mut next = open.socket.take();
+        if next.is_some()
+            && let Some(mut batch) = open.page.ahead().begin()
+        {
+            while let Some(after) = next.take_if(|after| batch.fits([block.bytes.len(), after.bytes.len()])) {
+                let arrival = arrival(&block);
+                self.sent.fetch_add(arrival.charge.into(), Relaxed); // as in `flush`; `publish` orders it
+                batch.put(&arrival, &block.bytes);
+                (block, next) = (after, open.socket.take());
             }
+            any = !batch.is_empty();
+            if any {
+                batch.publish(&arrival(&block), &block.bytes);
+            }
+        }
+        push.held.extend([block].into_iter().chain(next));
+        any
+    }
+
+    fn nudge(&self) {
+        let nudge = Arrival { nudge: true, ..Arrival::default() };
+        if let Err(error) = send(self.fd(), [&nudge.to_bytes(), &[]], None) {
+            tracing::debug!(id = self.id, "nudge: {error}");
         }
     }
 
@@ -302,7 +335,7 @@ impl Connection {
         {
             let mut push = self.lock();
             push.over = true;
-            push.held = None;
+            push.held.clear();
         }
         if let Some(open) = self.open.get() {
             open.socket.close();
@@ -358,6 +391,18 @@ fn large(file: Option<OwnedFd>) -> Result<Vec<u8>, Errno> {
     // The descriptor came with its offset at the end.
     file.rewind().and_then(|()| file.take(size).read_to_end(&mut bytes)).map_err(|_| Errno::EINVAL)?;
     Ok(bytes)
+}
+
+/// What stands in front of a block.
+fn arrival(block: &Block) -> Arrival {
+    Arrival {
+        pid: block.from.portid,
+        groups: block.from.groups,
+        group: block.group,
+        charge: u32::try_from(block.charge).unwrap_or(u32::MAX),
+        sender: block.sender,
+        ..Arrival::default()
+    }
 }
 
 fn answer(to: BorrowedFd<'_>, errno: i32, memory: Option<BorrowedFd<'_>>) {

@@ -1,8 +1,8 @@
 //! An operation that the host must finish before we return.
 
-use crate::{Errno, open};
+use crate::{Errno, identity, open};
 use libc::{c_int, iovec};
-use pfnl_wire::{Page, Request, Wait, send_raw};
+use pfnl_wire::{Page, Request, Wait, send_connected};
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -82,10 +82,10 @@ pub fn with_head<T>(head: iovec, vectors: &[iovec], then: impl FnOnce(&mut [iove
 /// # Safety
 /// As [`call`].
 unsafe fn deliver(fd: c_int, vectors: &[iovec], rights: Option<c_int>) -> Result<(), Errno> {
-    let sender = effective();
+    let sender = identity::effective();
     loop {
         // SAFETY: the caller's word.
-        let Err(error) = (unsafe { send_raw(fd, vectors, rights, sender) }) else { return Ok(()) };
+        let Err(error) = (unsafe { send_connected(fd, vectors, rights, sender) }) else { return Ok(()) };
         match error.raw_os_error().unwrap_or(libc::EIO) {
             libc::EINTR => {}
             libc::EAGAIN => {
@@ -96,17 +96,6 @@ unsafe fn deliver(fd: c_int, vectors: &[iovec], rights: Option<c_int>) -> Result
             libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN => return Err(libc::ECONNREFUSED),
             errno => return Err(errno),
         }
-    }
-}
-
-/// The effective user and group, if they are others than the real ones, which the kernel tells the host by itself:
-/// rights go by the effective user.
-fn effective() -> Option<libc::ucred> {
-    // SAFETY: no preconditions.
-    unsafe {
-        let (uid, gid) = (libc::geteuid(), libc::getegid());
-        let differs = uid != libc::getuid() || gid != libc::getgid();
-        differs.then(|| libc::ucred { pid: libc::getpid(), uid, gid })
     }
 }
 

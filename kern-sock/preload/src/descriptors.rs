@@ -1,7 +1,7 @@
 //! The functions by which descriptors come and go: the table has to follow.
 
 use crate::{next, table};
-use libc::{c_int, c_uint, c_void};
+use libc::{FILE, c_int, c_uint, c_void};
 
 /// dup(2).
 ///
@@ -64,6 +64,19 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     table::forget(fd);
     // SAFETY: no memory is involved.
     unsafe { next::close(fd) }
+}
+
+/// fclose(3), which closes behind our back.
+///
+/// # Safety
+/// As the C function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fclose(stream: *mut FILE) -> c_int {
+    // SAFETY: the caller keeps to the C function's contract.
+    unsafe {
+        table::forget(crate::quietly(|| libc::fileno(stream)));
+        next::fclose(stream)
+    }
 }
 
 /// close_range(2).

@@ -3,7 +3,7 @@
 //! A prototype with an ellipsis is defined here with a pointer-sized third argument: on the Linux ABIs of x86-64 and
 //! AArch64 a variadic argument travels as any other.
 
-use crate::table::{self, Pin, find};
+use crate::table::{self, Pin, find, holds, trusted};
 use crate::transmit::message;
 use crate::{Errno, fail, is_wild, next, open, options, receive, route, transmit};
 use libc::{
@@ -45,6 +45,49 @@ macro_rules! interpose {
             }
         }
     )* };
+}
+
+/// As [`interpose`], of what happens often: the descriptor is looked at more closely only if something fails.
+macro_rules! interpose_data {
+    ($($(#[doc = $doc:literal])* fn $name:ident($fd:ident: c_int $(, $arg:ident: $type:ty)*) -> $result:ty
+        { |$socket:ident| $ours:expr } $(or { $foreign:expr })?)*) => { $(
+        $(#[doc = $doc])*
+        ///
+        /// # Safety
+        /// As the C function.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($fd: c_int $(, $arg: $type)*) -> $result {
+            // SAFETY: the caller keeps to the C function's contract.
+            let ours = often($fd, |$socket| unsafe { $ours });
+            if let Some(result) = ours {
+                return result as $result;
+            }
+            // SAFETY: as above.
+            unsafe {
+                $(if let Some(result) = $foreign {
+                    return result as $result;
+                })?
+                next::$name($fd $(, $arg)*)
+            }
+        }
+    )* };
+}
+
+/// Does something on a socket of ours. `None`: the descriptor is none.
+fn often(fd: c_int, work: impl Fn(&Pin) -> Result<usize, Errno>) -> Option<isize> {
+    let mut found = trusted(fd);
+    loop {
+        match &found {
+            Ok(None) => return None,
+            Ok(Some(socket)) => match work(socket) {
+                // A queue that is empty is nothing odd.
+                Err(errno) if errno != libc::EAGAIN && !holds(fd, socket) => {}
+                result => return Some(give(result)),
+            },
+            Err(errno) => return Some(fail(*errno)),
+        }
+        found = find(fd);
+    }
 }
 
 /// A result in C's way: −1 and errno for an error.
@@ -118,68 +161,6 @@ interpose! {
         }
     }
 
-    /// send(2).
-    fn send(fd: c_int, data: *const c_void, length: size_t, flags: c_int) -> ssize_t {
-        |socket| send_to(fd, &socket, (data, length), flags, (null(), 0))
-    } or { reworded_bytes(fd, (data, length), flags, (null(), 0)) }
-    /// sendto(2).
-    fn sendto(fd: c_int, data: *const c_void, length: size_t, flags: c_int, to: *const sockaddr, to_length: socklen_t)
-        -> ssize_t { |socket| send_to(fd, &socket, (data, length), flags, (to, to_length)) }
-        or { reworded_bytes(fd, (data, length), flags, (to, to_length)) }
-    /// sendmsg(2).
-    fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
-        |socket| checked(message, flags).and_then(|()| transmit::transmit(fd, &socket, &*message, flags))
-    } or { message.as_ref().and_then(|message| reworded(fd, message, flags)) }
-    /// sendmmsg(2).
-    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
-        |socket| checked_vector(messages, count, flags)
-            .and_then(|()| many(messages, count, |message, _| transmit::transmit(fd, &socket, message, flags)))
-    } or { table::is_route(fd).then(|| give(many(messages, count, |message, _| one_by_one(fd, message, flags)))) }
-    /// write(2).
-    fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
-        |socket| send_to(fd, &socket, (data, length), 0, (null(), 0))
-    } or { reworded_bytes(fd, (data, length), 0, (null(), 0)) }
-    /// writev(2).
-    fn writev(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
-        |socket| spread(vectors, count).and_then(|message| write_file(fd, &socket, &message, 0))
-    } or { spread(vectors, count).ok().and_then(|message| reworded(fd, &message, 0)) }
-
-    /// recv(2).
-    fn recv(fd: c_int, data: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length), flags, null_mut(), null_mut())
-    }
-    /// recvfrom(2).
-    fn recvfrom(fd: c_int, data: *mut c_void, length: size_t, flags: c_int, from: *mut sockaddr,
-        from_length: *mut socklen_t) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length), flags, from, from_length)
-    }
-    /// read(2).
-    fn read(fd: c_int, data: *mut c_void, length: size_t) -> ssize_t {
-        |socket| read_file(length, || receive_from(fd, &socket, (data, length), 0, null_mut(), null_mut()))
-    }
-    /// readv(2).
-    fn readv(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
-        |socket| spread(vectors, count).and_then(|mut message| {
-            let room = transmit::vectors(message.msg_iov, message.msg_iovlen).and_then(transmit::total)?;
-            read_file(room, || receive::receive(fd, &socket, &mut message, 0))
-        })
-    }
-    /// read(2) as _FORTIFY_SOURCE calls it.
-    fn __read_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t) -> ssize_t {
-        |socket| {
-            let length = length.min(room);
-            read_file(length, || receive_from(fd, &socket, (data, length), 0, null_mut(), null_mut()))
-        }
-    }
-    /// recv(2) as _FORTIFY_SOURCE calls it.
-    fn __recv_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length.min(room)), flags, null_mut(), null_mut())
-    }
-    /// recvfrom(2) as _FORTIFY_SOURCE calls it.
-    fn __recvfrom_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int, from: *mut sockaddr,
-        from_length: *mut socklen_t) -> ssize_t {
-        |socket| receive_from(fd, &socket, (data, length.min(room)), flags, from, from_length)
-    }
     /// ioctl(2): netlink sockets know neither FIONREAD nor SIOCOUTQ; the rest is the descriptor's (FIONBIO) or the
     /// network's (SIOCGIF…).
     fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
@@ -191,6 +172,71 @@ interpose! {
     }
 }
 
+interpose_data! {
+    /// send(2).
+    fn send(fd: c_int, data: *const c_void, length: size_t, flags: c_int) -> ssize_t {
+        |socket| send_to(fd, socket, (data, length), flags, (null(), 0))
+    } or { reworded_bytes(fd, (data, length), flags, (null(), 0)) }
+    /// sendto(2).
+    fn sendto(fd: c_int, data: *const c_void, length: size_t, flags: c_int, to: *const sockaddr, to_length: socklen_t)
+        -> ssize_t { |socket| send_to(fd, socket, (data, length), flags, (to, to_length)) }
+        or { reworded_bytes(fd, (data, length), flags, (to, to_length)) }
+    /// sendmsg(2).
+    fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t {
+        |socket| checked(message, flags).and_then(|()| transmit::transmit(fd, socket, &*message, flags))
+    } or { message.as_ref().and_then(|message| reworded(fd, message, flags)) }
+    /// sendmmsg(2).
+    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int {
+        |socket| checked_vector(messages, count, flags)
+            .and_then(|()| many(messages, count, |message, _| transmit::transmit(fd, socket, message, flags)))
+    } or { table::is_route(fd).then(|| give(many(messages, count, |message, _| one_by_one(fd, message, flags)))) }
+    /// write(2).
+    fn write(fd: c_int, data: *const c_void, length: size_t) -> ssize_t {
+        |socket| send_to(fd, socket, (data, length), 0, (null(), 0))
+    } or { reworded_bytes(fd, (data, length), 0, (null(), 0)) }
+    /// writev(2).
+    fn writev(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
+        |socket| spread(vectors, count).and_then(|message| write_file(fd, socket, &message, 0))
+    } or { spread(vectors, count).ok().and_then(|message| reworded(fd, &message, 0)) }
+
+    /// recv(2).
+    fn recv(fd: c_int, data: *mut c_void, length: size_t, flags: c_int) -> ssize_t {
+        |socket| receive_from(fd, socket, (data, length), flags, null_mut(), null_mut())
+    }
+    /// recvfrom(2).
+    fn recvfrom(fd: c_int, data: *mut c_void, length: size_t, flags: c_int, from: *mut sockaddr,
+        from_length: *mut socklen_t) -> ssize_t {
+        |socket| receive_from(fd, socket, (data, length), flags, from, from_length)
+    }
+    /// read(2).
+    fn read(fd: c_int, data: *mut c_void, length: size_t) -> ssize_t {
+        |socket| read_file(length, || receive_from(fd, socket, (data, length), 0, null_mut(), null_mut()))
+    }
+    /// readv(2).
+    fn readv(fd: c_int, vectors: *const iovec, count: c_int) -> ssize_t {
+        |socket| spread(vectors, count).and_then(|mut message| {
+            let room = transmit::vectors(message.msg_iov, message.msg_iovlen).and_then(transmit::total)?;
+            read_file(room, || receive::receive(fd, socket, &mut message, 0))
+        })
+    }
+    /// read(2) as _FORTIFY_SOURCE calls it.
+    fn __read_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t) -> ssize_t {
+        |socket| {
+            let length = length.min(room);
+            read_file(length, || receive_from(fd, socket, (data, length), 0, null_mut(), null_mut()))
+        }
+    }
+    /// recv(2) as _FORTIFY_SOURCE calls it.
+    fn __recv_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int) -> ssize_t {
+        |socket| receive_from(fd, socket, (data, length.min(room)), flags, null_mut(), null_mut())
+    }
+    /// recvfrom(2) as _FORTIFY_SOURCE calls it.
+    fn __recvfrom_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int, from: *mut sockaddr,
+        from_length: *mut socklen_t) -> ssize_t {
+        |socket| receive_from(fd, socket, (data, length.min(room)), flags, from, from_length)
+    }
+}
+
 /// recvmsg(2). On foreign sockets too it is of interest: descriptors may come with a message.
 ///
 /// # Safety
@@ -199,19 +245,17 @@ interpose! {
 pub unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t {
     // SAFETY: the caller keeps to the C function's contract.
     unsafe {
-        match find(fd) {
-            Ok(Some(socket)) => give(
-                checked(message, flags).and_then(|()| receive::receive(fd, &socket, &mut *message, flags)),
-            ),
-            Err(errno) => fail(errno),
-            Ok(None) => {
-                let length = next::recvmsg(fd, message, flags);
-                if length >= 0 {
-                    forget_rights(&*message);
-                }
-                length
-            }
+        let ours = often(fd, |socket| {
+            checked(message, flags).and_then(|()| receive::receive(fd, socket, &mut *message, flags))
+        });
+        if let Some(result) = ours {
+            return result;
         }
+        let length = next::recvmsg(fd, message, flags);
+        if length >= 0 {
+            forget_rights(&*message);
+        }
+        length
     }
 }
 

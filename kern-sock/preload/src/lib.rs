@@ -13,6 +13,7 @@
 //! | [`call`] | an operation that the host must finish before we return |
 //! | [`transmit`], [`receive`], [`options`] | send(2), recv(2), [gs]etsockopt(2) and their kin |
 //! | [`route`] | NETLINK_ROUTE, which goes on to the kernel: tunnel devices that it must not make |
+//! | [`identity`] | setuid(2) and its kin: as whom requests are sent |
 //! | [`next`] | libc's own functions |
 //! | [`splice`] | sendfile(2), splice(2) and others that move bytes without showing them |
 //!
@@ -25,6 +26,7 @@
 mod call;
 mod descriptors;
 mod exports;
+mod identity;
 mod next;
 mod open;
 mod options;

@@ -1,8 +1,8 @@
 //! The functions we stand in front of: libc's, or those of another preloaded library after us.
 
 use libc::{
-    c_int, c_uint, c_ulong, c_void, iovec, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr, socklen_t,
-    ssize_t, timespec,
+    FILE, c_int, c_uint, c_ulong, c_void, gid_t, iovec, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr,
+    socklen_t, ssize_t, timespec, uid_t,
 };
 use std::ffi::CStr;
 use std::mem::transmute;
@@ -116,4 +116,13 @@ next! {
     preadv64v2(fd: c_int, vectors: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t;
     pwritev2(fd: c_int, vectors: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t;
     pwritev64v2(fd: c_int, vectors: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t;
+    fclose(stream: *mut FILE) -> c_int;
+    setuid(uid: uid_t) -> c_int;
+    seteuid(uid: uid_t) -> c_int;
+    setreuid(real: uid_t, effective: uid_t) -> c_int;
+    setresuid(real: uid_t, effective: uid_t, saved: uid_t) -> c_int;
+    setgid(gid: gid_t) -> c_int;
+    setegid(gid: gid_t) -> c_int;
+    setregid(real: gid_t, effective: gid_t) -> c_int;
+    setresgid(real: gid_t, effective: gid_t, saved: gid_t) -> c_int;
 }

@@ -16,6 +16,8 @@ pub const FLAG_PKTINFO: u32 = 1;
 pub const FLAG_PASSCRED: u32 = 2;
 /// In the page's flags: a reader that does not wait has been told that the host is gone.
 pub const FLAG_TOLD: u32 = 16;
+/// In the page's flags: a nudge was asked for, to be taken out of the connection with the last datagram ahead of it.
+pub const FLAG_NUDGED: u32 = 32;
 /// What SO_BUF_LOCK tells, by two bits from here on: that SO_SNDBUF (1) and SO_RCVBUF (2) were chosen.
 const BUF_LOCK_SHIFT: u32 = 2;
 /// `SO_BUF_LOCK` of asm-generic/socket.h; libc has none.

@@ -1,12 +1,14 @@
-//! recv(2) and its kin: one datagram of the connection is one message block, with an [`Arrival`] in front.
+//! recv(2) and its kin: one datagram of the connection is one message block, with an [`Arrival`] in front. Blocks that
+//! the page holds ahead of the connection come first; copying those is our own work, so what of a buffer is not the
+//! program's memory ends it, but for what is seen at once ([`crate::is_wild`]), where a kernel answers `EFAULT`.
 
 use crate::Errno;
 use crate::call::{call, with_head};
-use crate::options::{FLAG_PASSCRED, FLAG_PKTINFO, FLAG_TOLD};
+use crate::options::{FLAG_NUDGED, FLAG_PASSCRED, FLAG_PKTINFO, FLAG_TOLD};
 use crate::table::Pin;
 use crate::transmit::{total, vectors};
 use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sockaddr_nl, socklen_t};
-use pfnl_wire::{ARRIVAL, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Request, os_error};
+use pfnl_wire::{ARRIVAL, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Next, Request, os_error};
 use std::ptr;
 
 /// What recvmsg(2) does for a netlink socket: fills the message's buffers, name, control data and flags.
@@ -72,10 +74,17 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
         if error != 0 {
             return Err(error);
         }
+        // SAFETY: the caller's word.
+        if let Some(found) = unsafe { next_ahead(fd, socket, vectors, flags) } {
+            return found;
+        }
+        let sleep = (flags & libc::MSG_DONTWAIT == 0).then(|| socket.ahead().sleep());
         let mut head = [0; ARRIVAL];
         let place = iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() };
         // SAFETY: the head lives on our stack, the vectors are the caller's word.
-        let length = match with_head(place, vectors, |vectors| unsafe { take(fd, vectors, flags) }) {
+        let length = with_head(place, vectors, |vectors| unsafe { take(fd, vectors, flags) });
+        drop(sleep);
+        let length = match length {
             Err(libc::EAGAIN) if socket.more() & MORE_BACKLOG != 0 && refills > 0 => {
                 refills -= 1;
                 read_on(fd, socket);
@@ -87,6 +96,17 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
         };
         let body = length.checked_sub(ARRIVAL).ok_or(libc::EPROTO)?;
         let arrival = Arrival::from_bytes(&head).ok_or(libc::EPROTO)?;
+        if !socket.ahead().is_empty() {
+            // While we asked, others were put ahead of this.
+            if flags & libc::MSG_PEEK != 0 {
+                continue;
+            }
+            nudge(fd, socket);
+            if arrival.last {
+                socket.ahead().unlock();
+                continue;
+            }
+        }
         if !arrival.nudge {
             return Ok((arrival, body));
         }
@@ -96,6 +116,83 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
             let mut vectors = [place];
             // SAFETY: the head still lives.
             let _ = unsafe { take(fd, &mut vectors, libc::MSG_DONTWAIT) };
+        }
+    }
+}
+
+/// The next block that the page holds ahead of the connection, as [`next`].
+///
+/// # Safety
+/// As [`receive`].
+unsafe fn next_ahead(
+    fd: c_int,
+    socket: &Pin,
+    vectors: &[iovec],
+    flags: c_int,
+) -> Option<Result<(Arrival, usize), Errno>> {
+    loop {
+        let block = socket.ahead().next()?;
+        // SAFETY: the caller's word.
+        let copied = unsafe { copy(&block, vectors) };
+        let ours = if flags & libc::MSG_PEEK != 0 { block.valid() } else { block.take() };
+        if !ours {
+            continue;
+        }
+        if socket.flags() & FLAG_NUDGED != 0 && socket.ahead().is_empty() {
+            socket.set_flag(FLAG_NUDGED, false);
+            drop_nudge(fd);
+        }
+        return Some(copied.map(|()| (block.arrival, block.length)));
+    }
+}
+
+/// Copies a block to vectors, as far as there is room.
+///
+/// # Safety
+/// As [`receive`].
+unsafe fn copy(block: &Next<'_>, vectors: &[iovec]) -> Result<(), Errno> {
+    let mut vectors = vectors.iter().copied();
+    let mut vector = iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+    let mut outcome = Ok(());
+    block.pieces(usize::MAX, |_, mut bytes| {
+        while !bytes.is_empty() && outcome.is_ok() {
+            if vector.iov_len == 0 {
+                let Some(next) = vectors.next() else { return };
+                vector = next;
+                continue;
+            }
+            let length = bytes.len().min(vector.iov_len);
+            if crate::is_wild(vector.iov_base) {
+                outcome = Err(libc::EFAULT);
+                return;
+            }
+            // SAFETY: the caller's word: room for so many bytes; they are not the page's own.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), vector.iov_base.cast(), length) };
+            vector.iov_base = vector.iov_base.wrapping_byte_add(length);
+            vector.iov_len -= length;
+            bytes = &bytes[length..];
+        }
+    });
+    outcome
+}
+
+/// Has the connection be readable while the page holds something ahead of it.
+fn nudge(fd: c_int, socket: &Pin) {
+    socket.set_flag(FLAG_NUDGED, true);
+    // If the host is gone, the end of the connection is readable as well.
+    // SAFETY: there is no payload.
+    let _ = crate::quietly(|| unsafe { call(fd, socket, Request::new(Kind::Nudge), &[], &mut []) });
+}
+
+/// Takes a nudge out of the connection, if one is next.
+fn drop_nudge(fd: c_int) {
+    let mut head = [0; ARRIVAL];
+    for flags in [libc::MSG_PEEK, 0] {
+        let mut vectors = [iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() }];
+        // SAFETY: the head lives on our stack.
+        let length = crate::quietly(|| unsafe { take(fd, &mut vectors, flags | libc::MSG_DONTWAIT) });
+        if length.is_err() || !Arrival::from_bytes(&head).is_some_and(|arrival| arrival.nudge) {
+            return;
         }
     }
 }

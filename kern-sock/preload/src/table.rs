@@ -4,8 +4,10 @@
 //! `UNKNOWN`, `OTHER` or the number of a socket, and sockets, each a mapped page with a count of its uses.
 //!
 //! The kernel may know better than we do: descriptors also come and go by ways that are not ours (raw system calls,
-//! fclose(3), a vfork(2) child that closes in our memory). So a socket is known by its kernel cookie (SO_COOKIE), which
-//! is compared at every use; and what is `UNKNOWN` is looked at when it is first used ([`crate::open::discover`]).
+//! a vfork(2) child that closes in our memory). So a socket is known by its kernel cookie (SO_COOKIE), and what is
+//! `UNKNOWN` is looked at when it is first used ([`crate::open::discover`]). The cookie is compared at every use, except
+//! that data goes by the table as long as there is no error ([`trusted`], [`holds`]): requests are sent such that no other
+//! kind of socket takes them ([`pfnl_wire::send_connected`]), and what is not a socket cannot be received from.
 
 use crate::{Errno, open};
 use libc::{c_int, c_void, socklen_t};
@@ -65,6 +67,19 @@ impl Drop for Pin {
 /// # Errors
 /// `ECONNREFUSED`: it is, but its host does not answer.
 pub fn find(fd: c_int) -> Result<Option<Pin>, Errno> {
+    loop {
+        match trusted(fd) {
+            Ok(Some(pin)) if !holds(fd, &pin) => {}
+            result => return result,
+        }
+    }
+}
+
+/// As [`find`], as far as the table knows. If something fails then, [`holds`] tells whether the table was right.
+///
+/// # Errors
+/// As [`find`].
+pub fn trusted(fd: c_int) -> Result<Option<Pin>, Errno> {
     let Some(entry) = entry(fd) else { return Ok(None) };
     loop {
         let value = entry.load(Acquire);
@@ -74,17 +89,23 @@ pub fn find(fd: c_int) -> Result<Option<Pin>, Errno> {
             _ => {}
         }
         let Some(pin) = socket(value).and_then(Socket::pin) else { continue };
-        if entry.load(Acquire) != value {
-            continue;
-        }
-        if crate::quietly(|| cookie(fd)) == Some(pin.0.cookie.load(Relaxed)) {
+        if entry.load(Acquire) == value {
             return Ok(Some(pin));
         }
-        // The descriptor was closed, and maybe made anew, behind our back.
-        if entry.compare_exchange(value, UNKNOWN, AcqRel, Relaxed).is_ok() {
-            pin.0.unuse();
-        }
     }
+}
+
+/// Whether a descriptor still stands for a socket. If not, it was closed, and maybe made anew, behind our back, and is
+/// unknown from now on.
+pub fn holds(fd: c_int, pin: &Pin) -> bool {
+    if crate::quietly(|| cookie(fd)) == Some(pin.0.cookie.load(Relaxed)) {
+        return true;
+    }
+    let value = number(pin.0);
+    if entry(fd).is_some_and(|entry| entry.compare_exchange(value, UNKNOWN, AcqRel, Relaxed).is_ok()) {
+        pin.0.unuse(); // it was the table's
+    }
+    false
 }
 
 /// Enters a socket's descriptor and its page.

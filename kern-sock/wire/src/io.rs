@@ -41,21 +41,36 @@ pub fn send(fd: BorrowedFd<'_>, parts: [&[u8]; 2], rights: Option<BorrowedFd<'_>
     let iov =
         parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
     // SAFETY: the vectors are of slices that live through the call, which reads them.
-    unsafe { send_raw(fd.as_raw_fd(), &iov, rights.map(|fd| fd.as_raw_fd()), None) }
+    unsafe { send_raw(fd.as_raw_fd(), &iov, rights.map(|fd| fd.as_raw_fd()), None, false) }
 }
 
-/// As [`send`], for vectors that a program gave; maybe with credentials to be known by, which the kernel checks.
+/// As [`send`], for vectors that a program gave, and a descriptor that the program may have given to something else; maybe
+/// with credentials to be known by, which the kernel checks. Nothing is sent but on a connection of our kind: those, and
+/// no other sockets, take a datagram that names an address of AF_UNIX and wants a TCP connection opened by it.
 ///
 /// # Errors
-/// What sendmsg(2) says: `EFAULT` for vectors that point nowhere.
+/// What sendmsg(2) says: `EFAULT` for vectors that point nowhere; an error of any kind for what is no connection.
 ///
 /// # Safety
 /// The vectors' memory is not changed to hold references-breaking data: it is only read, by the kernel.
-pub unsafe fn send_raw(
+pub unsafe fn send_connected(
     fd: RawFd,
     iov: &[libc::iovec],
     rights: Option<RawFd>,
     sender: Option<libc::ucred>,
+) -> io::Result<usize> {
+    // SAFETY: the caller's word.
+    unsafe { send_raw(fd, iov, rights, sender, true) }
+}
+
+/// # Safety
+/// As [`send_connected`].
+unsafe fn send_raw(
+    fd: RawFd,
+    iov: &[libc::iovec],
+    rights: Option<RawFd>,
+    sender: Option<libc::ucred>,
+    connected: bool,
 ) -> io::Result<usize> {
     let mut control = Control([0; 64]);
     // SAFETY: all zeroes is a valid msghdr.
@@ -75,8 +90,16 @@ pub unsafe fn send_raw(
         header.msg_control = control.0.as_mut_ptr().cast();
         header.msg_controllen = used;
     }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the header points to live vectors and control data, which the kernel only reads.
+    let mut flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // A sockaddr_un of "/".
+    let [low, high] = (libc::AF_UNIX as libc::sa_family_t).to_ne_bytes();
+    let mut root = [low, high, b'/', 0];
+    if connected {
+        header.msg_name = root.as_mut_ptr().cast();
+        header.msg_namelen = root.len() as libc::socklen_t;
+        flags |= libc::MSG_FASTOPEN;
+    }
+    // SAFETY: the header points to a live name, live vectors and control data, which the kernel only reads.
     let sent = syscall(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const header, flags) })?;
     Ok(sent as usize)
 }
@@ -228,6 +251,34 @@ mod tests {
         );
         drop((a, received.rights));
         assert_eq!(recv(b.as_fd(), &mut head, &mut body, true).unwrap().length, 0);
+    }
+
+    #[test]
+    fn only_connections_of_our_kind_are_sent_on() {
+        use std::net::{TcpListener, TcpStream, UdpSocket};
+        use std::os::unix::net::{UnixDatagram, UnixStream};
+        let data = libc::iovec { iov_base: b"x".as_ptr().cast_mut().cast(), iov_len: 1 };
+        // SAFETY: the vector is of a byte that lives on.
+        let sent =
+            |fd: BorrowedFd<'_>| unsafe { send_connected(fd.as_raw_fd(), &[data], None, None) }.is_ok();
+        let (a, _b) = pair();
+        assert!(sent(a.as_fd()));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.connect(udp.local_addr().unwrap()).unwrap();
+        let ((stream, _other), (dgram, _another)) =
+            (UnixStream::pair().unwrap(), UnixDatagram::pair().unwrap());
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for fd in [tcp.as_fd(), udp.as_fd(), stream.as_fd(), dgram.as_fd(), file.as_fd()] {
+            assert!(!sent(fd));
+        }
+        // And they are as they were.
+        let (mut peer, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut &tcp, b"y").unwrap();
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut peer, &mut byte).unwrap();
+        assert_eq!(&byte, b"y");
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //!     │  ◄──────────────────────── Arrival + message block  │  pushes what it has queued,
 //!     │  waits on the slot's futex  ◄──── page.slot = DONE  │  then completes the slot
 //!     │                                                     │
+//!     │  (of several blocks all but the last lie in the page: [`Ahead`])
+//!     │                                                     │
 //!     │  recvmsg: takes Arrival + block, adds its charge    │
 //!     │  to page.consumed  ───────────────────────────────► │  reads it when it needs the room
 //!     │  READ {slot}: only while a dump goes on ─────────►  │  puts the next block there
@@ -28,6 +30,7 @@
 //! This is a boundary crate: `unsafe` maps the page, waits on futexes and moves datagrams. Everything here makes its
 //! system calls by number, since inside the preload library libc's own names mean the library itself.
 
+mod ahead;
 mod io;
 mod machine;
 mod map;
@@ -35,8 +38,9 @@ mod message;
 mod page;
 mod route;
 
+pub use ahead::{Ahead, Batch, Next};
 pub use io::{
-    Received, credentials_on, os_error, peer_credentials, recv, send, send_raw, set_buffer, syscall,
+    Received, credentials_on, os_error, peer_credentials, recv, send, send_connected, set_buffer, syscall,
 };
 pub use machine::least_charge;
 pub use map::Mapping;

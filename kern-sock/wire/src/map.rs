@@ -60,14 +60,7 @@ impl Mapping {
         }
         // SAFETY: a fresh mapping, at an address of the kernel's choice.
         let place = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                SIZE,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_POPULATE,
-                fd,
-                0,
-            )
+            libc::mmap(ptr::null_mut(), SIZE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0)
         };
         if place == libc::MAP_FAILED {
             return Err(io::Error::from_raw_os_error(os_error()));

@@ -11,10 +11,12 @@ pub const ARRIVAL: usize = 32;
 pub const IN_FILE: u32 = 2;
 
 /// Changes whenever a layout in this crate does; host and preload library must agree.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Tells our datagrams from somebody else's.
 const MAGIC: u32 = 0x6c6e_6670; // "pfnl"
+/// In an [`Arrival`]: the last of a batch.
+const LAST: u32 = MAGIC ^ 1;
 
 fn pack(words: [u32; 8]) -> [u8; 32] {
     let mut bytes = [0; 32];
@@ -47,6 +49,8 @@ pub enum Kind {
     Call(Op),
     /// Something was read (the page's counters say how much): go on with a dump, push what is queued.
     Read,
+    /// Something is to be read that the connection does not show: it wants a nudge.
+    Nudge,
 }
 
 /// Operations that are neither sending nor receiving.
@@ -93,6 +97,7 @@ impl Request {
             Kind::Attach => 3,
             Kind::Send => 4,
             Kind::Read => 5,
+            Kind::Nudge => 6,
             Kind::Call(Op::Bind) => 16,
             Kind::Call(Op::Connect) => 17,
             Kind::Call(Op::SetOption) => 18,
@@ -110,6 +115,7 @@ impl Request {
             3 => Kind::Attach,
             4 => Kind::Send,
             5 => Kind::Read,
+            6 => Kind::Nudge,
             16 => Kind::Call(Op::Bind),
             17 => Kind::Call(Op::Connect),
             18 => Kind::Call(Op::SetOption),
@@ -145,8 +151,10 @@ impl Answer {
 /// In front of every message block that the host gives to a client.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Arrival {
-    /// Nothing follows: it only wakes a client, whose pending error stands in the page.
+    /// Nothing follows: it only wakes a client, for which something stands in the page.
     pub nudge: bool,
+    /// The last of a batch, the others of which stand in the page.
+    pub last: bool,
     /// Portid of the sender (0 is the kernel).
     pub pid: u32,
     /// The group it was sent to, as recvmsg(2)'s `nl_groups` mask.
@@ -164,19 +172,24 @@ impl Arrival {
     pub fn to_bytes(self) -> [u8; ARRIVAL] {
         let [pid, uid, gid] = self.sender;
         // The first word also tells our datagrams from others, should a descriptor be mistaken.
-        let head = if self.nudge { !MAGIC } else { MAGIC };
+        let head = match (self.nudge, self.last) {
+            (false, false) => MAGIC,
+            (true, _) => !MAGIC,
+            (false, true) => LAST,
+        };
         pack([head, self.pid, self.groups, self.group, self.charge, pid, uid, gid])
     }
 
     /// What travelled, if it is one of ours.
     pub fn from_bytes(bytes: &[u8; ARRIVAL]) -> Option<Arrival> {
         let [head, pid, groups, group, charge, spid, uid, gid] = unpack(bytes);
-        let nudge = match head {
-            MAGIC => false,
-            head if head == !MAGIC => true,
+        let (nudge, last) = match head {
+            MAGIC => (false, false),
+            LAST => (false, true),
+            head if head == !MAGIC => (true, false),
             _ => return None,
         };
-        Some(Arrival { nudge, pid, groups, group, charge, sender: [spid, uid, gid] })
+        Some(Arrival { nudge, last, pid, groups, group, charge, sender: [spid, uid, gid] })
     }
 }
 
@@ -187,13 +200,13 @@ mod tests {
     #[test]
     fn what_is_packed_unpacks() {
         let ops = [Op::Bind, Op::Connect, Op::SetOption, Op::GetOption].map(Kind::Call);
-        let kinds = [Kind::Hello, Kind::Status, Kind::Attach, Kind::Send, Kind::Read];
+        let kinds = [Kind::Hello, Kind::Status, Kind::Attach, Kind::Send, Kind::Read, Kind::Nudge];
         for kind in kinds.into_iter().chain(ops) {
             let request = Request { kind, slot: 3, tag: 0x1234_5678, a: u32::MAX, b: 7, c: 9 };
             assert_eq!(Request::from_bytes(&request.to_bytes()), Some(request));
         }
-        for nudge in [false, true] {
-            let arrival = Arrival { nudge, pid: 1, groups: 2, group: 3, charge: 4, sender: [5, 6, 7] };
+        for (nudge, last) in [(false, false), (true, false), (false, true)] {
+            let arrival = Arrival { nudge, last, pid: 1, groups: 2, group: 3, charge: 4, sender: [5, 6, 7] };
             assert_eq!(Arrival::from_bytes(&arrival.to_bytes()), Some(arrival));
         }
         let answer = Answer { version: VERSION, errno: -3 };

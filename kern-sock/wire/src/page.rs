@@ -9,6 +9,7 @@
 //!
 //! The tag makes a completion that comes late, for a client that died and whose slot was taken over, miss.
 
+use crate::Ahead;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::*};
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub struct Page {
     consumed: AtomicU64,
     buffer: AtomicU64,
     slots: [Slot; SLOTS],
+    ahead: Ahead,
 }
 
 /// Room for one synchronous operation.
@@ -60,6 +62,13 @@ pub enum Wait {
     Late,
     /// The slot was taken from us: see [`Page::reclaim`].
     Lost,
+}
+
+impl Page {
+    /// Datagrams to be read before those in the connection.
+    pub fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
 }
 
 /// The host's side.

@@ -235,6 +235,31 @@ pub fn fill(table: &mut Table) {
             );
         }
     });
+    #[cfg(target_os = "linux")]
+    table.add("share/closed-by-a-raw-call", || {
+        use std::io::{Read, Write};
+        use std::os::fd::IntoRawFd;
+        use std::os::unix::net::UnixStream;
+        let a = Sock::at("a", port(1));
+        a.send("a ping", &ping(1));
+        a.recv();
+        let number = a.raw();
+        sys::close_raw(a.fd.into_raw_fd());
+        let Ok((left, mut right)) = UnixStream::pair() else { return };
+        // Whichever of the two has the number now is what is used.
+        let (mut left, mut byte) = (left, [0]);
+        say!("the number came again {}", [left.as_raw_fd(), right.as_raw_fd()].contains(&number));
+        say!("written {} {}", left.write_all(b"x").is_ok(), right.write_all(b"y").is_ok());
+        say!("read {} {}", left.read_exact(&mut byte).is_ok(), right.read_exact(&mut byte).is_ok());
+        say!("read {byte:?}");
+        let b = Sock::at("b", port(1));
+        let number = b.raw();
+        b.send("a ping", &ping(2));
+        sys::close_raw(b.fd.into_raw_fd());
+        say!("send {}", outcome(&sys::send(number, &ping(3), 0)));
+        say!("recv {}", outcome(&sys::recvmsg(number, &mut Incoming::of(100), MSG_DONTWAIT)));
+        Sock::at("c", port(1)).names();
+    });
     epoll(table);
 }
 
