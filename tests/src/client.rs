@@ -4,10 +4,10 @@ use anyhow::{Context, Result, bail, ensure};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ static CHECKS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
 
 /// How many runs of real clients had their outcome asserted so far, by program.
 pub fn checks() -> BTreeMap<String, usize> {
-    CHECKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    CHECKS.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// What a program did.
@@ -57,6 +57,8 @@ pub struct Running {
     name: String,
     line: String,
     began: Instant,
+    stdout: Words,
+    stderr: Words,
 }
 
 /// Starts a client without waiting for it.
@@ -69,10 +71,11 @@ pub fn start(prefix: &[String], client: &[&str]) -> Result<Running> {
     let mut command = Command::new(program);
     command.args(words).env("LC_ALL", "C");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().with_context(|| program.to_owned())?;
+    let mut child = command.spawn().with_context(|| program.to_owned())?;
+    let (stdout, stderr) = (Words::read(child.stdout.take()), Words::read(child.stderr.take()));
     // Real clients are asked for by name, as a user does; a path names pfnl itself or a program made by the test.
     let name = client.first().filter(|name| !name.contains('/')).map_or("", |name| name).to_owned();
-    Ok(Running { child, name, line: client.join(" "), began: Instant::now() })
+    Ok(Running { child, name, line: client.join(" "), began: Instant::now(), stdout, stderr })
 }
 
 impl Running {
@@ -99,17 +102,32 @@ impl Running {
         Ok(self.child.try_wait()?.is_none())
     }
 
+    /// Waits until it has written these words, to stdout or stderr: that it is ready.
+    ///
+    /// # Errors
+    /// It ends without, or takes longer than [`LIMIT`].
+    pub fn says(&mut self, words: &str) -> Result<()> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            // Asked before its words are read: what ended has written all of them.
+            let runs = self.is_running()? && Instant::now() < end;
+            let said = [self.stdout.so_far(), self.stderr.so_far()];
+            if said.iter().any(|said| said.contains(words)) {
+                return Ok(());
+            }
+            ensure!(runs, "`{}` did not say {words:?}: {said:?}", self.line);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Waits for the end, or ends it at the limit.
     ///
     /// # Errors
     /// waitpid(2) fails.
     pub fn finish(mut self, limit: Duration) -> Result<Outcome> {
-        let stdout = collect(self.child.stdout.take());
-        let stderr = collect(self.child.stderr.take());
         let code = wait(&mut self.child, limit)?;
         let took = self.began.elapsed();
-        let stdout = stdout.join().unwrap_or_default();
-        let stderr = stderr.join().unwrap_or_default();
+        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
         let counted = Cell::new(false);
         Ok(Outcome {
             client: self.name.clone(),
@@ -145,14 +163,46 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<i32>> {
     }
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
-        }
+/// What comes through a pipe, read as it comes.
+#[derive(Debug)]
+struct Words {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl Words {
+    fn read(pipe: Option<impl Read + Send + 'static>) -> Words {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let place = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let Some(mut pipe) = pipe else { return };
+            let mut piece = [0; 4096];
+            loop {
+                match pipe.read(&mut piece) {
+                    Ok(0) => return,
+                    Ok(count) => {
+                        let mut bytes = place.lock().unwrap_or_else(PoisonError::into_inner);
+                        bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => return,
+                }
+            }
+        });
+        Words { bytes, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    /// To the end, which is there when nobody has the pipe's other end.
+    fn all(self) -> String {
+        let Words { bytes, reader } = self;
+        let _ = reader.join();
+        let bytes = std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner));
         String::from_utf8_lossy(&bytes).into_owned()
-    })
+    }
 }
 
 impl Outcome {
@@ -205,7 +255,7 @@ impl Outcome {
         if self.client.is_empty() || self.counted.replace(true) {
             return;
         }
-        let mut checks = CHECKS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut checks = CHECKS.lock().unwrap_or_else(PoisonError::into_inner);
         *checks.entry(self.client.clone()).or_default() += 1;
     }
 

@@ -143,6 +143,16 @@ impl Host {
         Ok([&pfnl()?, "run", "--socket", &self.socket, "--"].map(str::to_owned).to_vec())
     }
 
+    /// How many sockets clients have open.
+    ///
+    /// # Errors
+    /// The host does not answer `pfnl status`.
+    pub fn sockets(&self) -> Result<u32> {
+        let status = client::run(&[], &[&pfnl()?, "status", "--socket", &self.socket], LIMIT)?;
+        let line = status.succeeds()?.lines().find_map(|line| line.trim().strip_prefix("sockets: "));
+        Ok(line.context("no number of sockets")?.parse()?)
+    }
+
     /// Runs a program as a client of this host.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use crate::percpu::{Counters, PerCpu};
 use crate::port::{MAX_PORTS, Port, Vport};
 use crate::ports::Ports;
 use crate::table::{Cursor, Found, Table, Writer};
+use crate::tunnel::Inside;
 use crate::upcall::Upcall;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -188,13 +189,26 @@ impl<P: Platform, Pk: Packet, U: Upcall<P, Pk>> Datapath<P, Pk, U> {
     }
 
     /// As [`Datapath::receive_in`], for a packet that came out of a tunnel.
-    pub fn receive_tunnelled(&self, section: &P::Guard, in_port: u32, tunnel: &TunnelKey, packet: Pk) {
+    pub fn receive_tunnelled(
+        &self,
+        section: &P::Guard,
+        in_port: u32,
+        tunnel: &TunnelKey,
+        inside: Inside,
+        packet: Pk,
+    ) {
         if let Some(vport) = self.ports.get(section, in_port) {
-            self.receive_one(section, vport, Some(tunnel), packet);
+            self.receive_one(section, vport, Some((tunnel, inside)), packet);
         }
     }
 
-    fn receive_one(&self, section: &P::Guard, vport: &Vport<P, Pk>, tunnel: Option<&TunnelKey>, packet: Pk) {
+    fn receive_one(
+        &self,
+        section: &P::Guard,
+        vport: &Vport<P, Pk>,
+        tunnel: Option<(&TunnelKey, Inside)>,
+        packet: Pk,
+    ) {
         let mut tally = Tally::new(usize::MAX);
         tally.arrived(packet.len());
         execute::receive(self, section, vport, tunnel, packet, &mut tally);

@@ -3,10 +3,11 @@
 use crate::csum;
 use crate::datapath::{Datapath, LOST};
 use crate::hash;
-use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE, TunnelKey};
+use crate::key::{FlowKey, TunnelKey};
 use crate::offload::GsoKind;
 use crate::packet::Packet;
 use crate::port::Vport;
+use crate::tunnel::Inside;
 use crate::upcall::{Kind, Request, Upcall};
 use crate::wire::{ETH_HLEN, Ethernet, VLAN_HLEN, is_vlan};
 use crate::{fragment, gso};
@@ -34,11 +35,13 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
 ) {
     let Some(vport) = dp.ports.get(section, number) else { return };
     let port = vport.port();
-    // Neither a device that is down nor one without Ethernet headers sends a frame; no port of ours is of the latter.
-    if !port.is_up() || key.mac_proto == MAC_NONE {
+    // A device that is down sends nothing, and one with Ethernet headers nothing without.
+    let (tunnel, inside) = (port.tunnel(), Inside::of(key));
+    let takes = tunnel.map_or(inside == Inside::Ethernet, |tunnel| tunnel.takes(inside));
+    if !port.is_up() || !takes {
         return vport.count_tx_dropped();
     }
-    let through = match (port.tunnel(), out.tunnel) {
+    let through = match (tunnel, out.tunnel) {
         (None, _) => None,
         (Some(_), Some(tunnel)) => Some((tunnel, flow_hash(key, &packet))),
         (Some(_), None) => {
@@ -49,21 +52,22 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     };
     cut(&mut packet, out.keep);
     let mru = usize::from(out.mru);
-    if mru > 0 && fragment::network_len(&mut packet) > mru {
+    if mru > 0 && fragment::network_len(inside, &mut packet) > mru {
         // As Linux: where the longest fragment it came in does not fit, smaller ones are not made either.
         if mru > port.mtu() {
             return vport.count_tx_error();
         }
-        let sent = fragment::cut::<P, Pk>(&mut packet, mru, &mut |piece| send(vport, through, piece));
+        let each = &mut |piece| send(vport, through, inside, piece);
+        let sent = fragment::cut::<P, Pk>(inside, &mut packet, mru, each);
         if sent.is_err() {
             vport.count_tx_error();
         }
         return;
     }
-    if packet.offload().gso.is_none() && payload_len(&packet) > port.mtu() {
+    if packet.offload().gso.is_none() && payload_len(inside, &packet) > port.mtu() {
         return vport.count_tx_error();
     }
-    if send(vport, through, packet).is_err() {
+    if send(vport, through, inside, packet).is_err() {
         vport.count_tx_error();
     }
 }
@@ -80,10 +84,15 @@ pub(crate) fn flow_hash<Pk: Packet>(key: &FlowKey, packet: &Pk) -> u32 {
 }
 
 /// Does what the device cannot do, and hands the packet over.
-fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, through: Through<'_>, mut packet: Pk) -> Result<()> {
+fn send<P: Platform, Pk: Packet>(
+    vport: &Vport<P, Pk>,
+    through: Through<'_>,
+    inside: Inside,
+    mut packet: Pk,
+) -> Result<()> {
     let (port, features) = (vport.port(), vport.port().features());
     let hand_over = |packet| match through {
-        Some((tunnel, hash)) => port.send_through(packet, tunnel, hash),
+        Some((tunnel, hash)) => port.send_through(packet, inside, tunnel, hash),
         None => port.send(packet),
     };
     let cuts = packet.offload().gso.map(|gso| match gso.kind {
@@ -92,7 +101,7 @@ fn send<P: Platform, Pk: Packet>(vport: &Vport<P, Pk>, through: Through<'_>, mut
         GsoKind::Udp => features.uso,
     });
     if cuts == Some(false) {
-        return gso::segment(&packet, MAC_ETHERNET, &mut |segment| {
+        return gso::segment(&packet, inside, &mut |segment| {
             vport.count_tx(segment.len());
             hand_over(segment);
             Ok(())
@@ -128,7 +137,7 @@ pub(crate) fn upcall<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
         result
     };
     let result = if packet.offload().gso.is_some() {
-        gso::segment(packet, key.mac_proto, &mut |segment| up(&segment))
+        gso::segment(packet, Inside::of(key), &mut |segment| up(&segment))
     } else {
         csum::complete(packet).and_then(|()| up(packet))
     };
@@ -152,7 +161,10 @@ fn cut<Pk: Packet>(packet: &mut Pk, keep: usize) {
 }
 
 /// The length that a device's MTU limits: without the Ethernet header and one tag.
-fn payload_len<Pk: Packet>(packet: &Pk) -> usize {
+fn payload_len<Pk: Packet>(inside: Inside, packet: &Pk) -> usize {
+    if inside != Inside::Ethernet {
+        return packet.len();
+    }
     let tagged = Ethernet::ref_from_prefix(packet.head()).is_ok_and(|(e, _)| is_vlan(e.ethertype.get()));
     packet.len().saturating_sub(ETH_HLEN + if tagged { VLAN_HLEN } else { 0 })
 }
@@ -161,9 +173,9 @@ fn payload_len<Pk: Packet>(packet: &Pk) -> usize {
 ///
 /// # Errors
 /// `EINVAL` for a packet that is not what its offload says.
-pub(crate) fn wire_len<Pk: Packet>(packet: &Pk, mac_proto: u8) -> Result<usize> {
+pub(crate) fn wire_len<Pk: Packet>(inside: Inside, packet: &Pk) -> Result<usize> {
     match packet.offload().gso {
         None => Ok(packet.len()),
-        Some(gso) => gso::header_len(packet, mac_proto)?.checked_add(gso.size.into()).ok_or(Errno::EINVAL),
+        Some(gso) => gso::header_len(packet, inside)?.checked_add(gso.size.into()).ok_or(Errno::EINVAL),
     }
 }

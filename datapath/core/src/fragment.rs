@@ -4,6 +4,7 @@ use crate::csum;
 use crate::extract::header;
 use crate::key::{Be16, Be32};
 use crate::packet::Packet;
+use crate::tunnel::Inside;
 use crate::wire::*;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Platform, Result};
@@ -15,10 +16,15 @@ const L2_MAX: usize = ETH_HLEN + 3 * VLAN_HLEN;
 const MAX_EXTENSIONS: usize = 16;
 
 /// Where the link layer header of an IP packet ends, and what follows it. None: it is no IP packet.
-fn link<Pk: Packet>(packet: &mut Pk) -> Result<Option<(usize, u16)>> {
-    let Some(ethernet) = header::<Ethernet, Pk>(packet, 0)? else { return Ok(None) };
-    let (mut kind, mut end) = (ethernet.ethertype.get(), ETH_HLEN);
-    while is_vlan(kind) && end < L2_MAX {
+fn link<Pk: Packet>(inside: Inside, packet: &mut Pk) -> Result<Option<(usize, u16)>> {
+    let (mut kind, mut end) = match inside {
+        Inside::Network(ethertype) => (ethertype, 0),
+        Inside::Ethernet => {
+            let Some(ethernet) = header::<Ethernet, Pk>(packet, 0)? else { return Ok(None) };
+            (ethernet.ethertype.get(), ETH_HLEN)
+        }
+    };
+    while is_vlan(kind) && (ETH_HLEN..L2_MAX).contains(&end) {
         let Some(tag) = header::<Tag, Pk>(packet, end)? else { return Ok(None) };
         (kind, end) = (tag.ethertype.get(), end.saturating_add(VLAN_HLEN));
     }
@@ -26,8 +32,8 @@ fn link<Pk: Packet>(packet: &mut Pk) -> Result<Option<(usize, u16)>> {
 }
 
 /// Bytes of a packet without its link layer header; all of them, if it is no IP packet.
-pub(crate) fn network_len<Pk: Packet>(packet: &mut Pk) -> usize {
-    let l2 = link(packet).ok().flatten().map_or(0, |(end, _)| end);
+pub(crate) fn network_len<Pk: Packet>(inside: Inside, packet: &mut Pk) -> usize {
+    let l2 = link(inside, packet).ok().flatten().map_or(0, |(end, _)| end);
     packet.len().saturating_sub(l2)
 }
 
@@ -36,12 +42,13 @@ pub(crate) fn network_len<Pk: Packet>(packet: &mut Pk) -> usize {
 /// # Errors
 /// `EINVAL`: it is no IP packet, or its headers leave no room. `ENOMEM`. What was handed out before stays so.
 pub(crate) fn cut<P: Platform, Pk: Packet>(
+    inside: Inside,
     packet: &mut Pk,
     mru: usize,
     out: &mut dyn FnMut(Pk) -> Result<()>,
 ) -> Result<()> {
     csum::complete(packet)?;
-    let (l2, kind) = link(packet)?.ok_or(Errno::EINVAL)?;
+    let (l2, kind) = link(inside, packet)?.ok_or(Errno::EINVAL)?;
     if kind == ETH_IPV4 { v4(packet, l2, mru, out) } else { v6::<P, Pk>(packet, l2, mru, out) }
 }
 

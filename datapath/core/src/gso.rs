@@ -4,9 +4,10 @@
 //! been, and complete checksums.
 
 use crate::csum::{Sum, pseudo};
-use crate::key::{Be16, Be32, MAC_NONE};
+use crate::key::{Be16, Be32};
 use crate::offload::{Gso, GsoKind};
 use crate::packet::Packet;
+use crate::tunnel::Inside;
 use crate::wire::*;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Result};
@@ -23,9 +24,13 @@ const MAX_TAGS: usize = 16;
 ///
 /// # Errors
 /// `EINVAL` for a packet that is not what its offload says, `ENOMEM`, and what `take` answers.
-pub fn segment<Pk: Packet>(packet: &Pk, mac_proto: u8, take: &mut dyn FnMut(Pk) -> Result<()>) -> Result<()> {
+pub fn segment<Pk: Packet>(
+    packet: &Pk,
+    inside: Inside,
+    take: &mut dyn FnMut(Pk) -> Result<()>,
+) -> Result<()> {
     let gso = packet.offload().gso.ok_or(Errno::EINVAL)?;
-    let mut cut = Cut::try_new(packet, mac_proto, gso)?;
+    let mut cut = Cut::try_new(packet, inside, gso)?;
     let payload = packet.len().checked_sub(cut.headers).ok_or(Errno::EINVAL)?;
     let size = usize::from(gso.size);
     if size == 0 || payload.div_ceil(size) > MAX_SEGMENTS {
@@ -50,9 +55,9 @@ pub fn segment<Pk: Packet>(packet: &Pk, mac_proto: u8, take: &mut dyn FnMut(Pk) 
 ///
 /// # Errors
 /// As [`segment`].
-pub fn header_len<Pk: Packet>(packet: &Pk, mac_proto: u8) -> Result<usize> {
+pub fn header_len<Pk: Packet>(packet: &Pk, inside: Inside) -> Result<usize> {
     let gso = packet.offload().gso.ok_or(Errno::EINVAL)?;
-    Ok(Cut::try_new(packet, mac_proto, gso)?.headers)
+    Ok(Cut::try_new(packet, inside, gso)?.headers)
 }
 
 /// A cutting in progress.
@@ -74,8 +79,8 @@ const FIN_PSH: u16 = 0x009;
 const CWR: u16 = 0x080;
 
 impl Cut {
-    fn try_new<Pk: Packet>(packet: &Pk, mac_proto: u8, gso: Gso) -> Result<Cut> {
-        let (l3, is_v6) = network(packet, mac_proto)?;
+    fn try_new<Pk: Packet>(packet: &Pk, inside: Inside, gso: Gso) -> Result<Cut> {
+        let (l3, is_v6) = network(packet, inside)?;
         // The checksum says where the transport header is, behind options and extension headers.
         let l4 = packet.offload().csum.ok_or(Errno::EINVAL)?.start as usize;
         let first = if is_v6 { size_of::<Ipv6>() } else { size_of::<Ipv4>() };
@@ -153,9 +158,9 @@ impl Cut {
 }
 
 /// Where the IP header is, and whether it is IPv6.
-fn network<Pk: Packet>(packet: &Pk, mac_proto: u8) -> Result<(usize, bool)> {
+fn network<Pk: Packet>(packet: &Pk, inside: Inside) -> Result<(usize, bool)> {
     let mut at = 0;
-    if mac_proto != MAC_NONE {
+    if inside == Inside::Ethernet {
         let mut ethertype = read::<Ethernet, Pk>(packet, 0)?.ethertype.get();
         at = ETH_HLEN;
         for _ in 0..MAX_TAGS {

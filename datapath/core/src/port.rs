@@ -3,7 +3,7 @@
 use crate::key::TunnelKey;
 use crate::packet::Packet;
 use crate::percpu::{Counters, PerCpu};
-use crate::tunnel::Tunnel;
+use crate::tunnel::{Inside, Tunnel};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -54,9 +54,10 @@ pub trait Port<Pk: Packet>: Send + Sync + 'static {
         None
     }
 
-    /// As [`Port::send`], through a tunnel to where `key` says. `hash` is the same for all packets of a flow.
-    fn send_through(&self, packet: Pk, key: &TunnelKey, hash: u32) {
-        let _ = (key, hash);
+    /// As [`Port::send`], through a tunnel to where `key` says; only what the tunnel [takes](Tunnel::takes). `hash` is the same
+    /// for all packets of a flow.
+    fn send_through(&self, packet: Pk, inside: Inside, key: &TunnelKey, hash: u32) {
+        let _ = (inside, key, hash);
         self.send(packet);
     }
 

@@ -3,6 +3,7 @@
 use pfnl_datapath::key::TunnelKey;
 use pfnl_datapath::offload::{Gso, GsoKind, Offload, PartialCsum};
 use pfnl_datapath::packet::{HEADROOM, Packet};
+use pfnl_datapath::tunnel::Inside;
 use pfnl_platform::{Errno, Result};
 use pfnl_rawio::{GsoType, Received, Slot, VnetHeader};
 use std::cell::RefCell;
@@ -31,8 +32,8 @@ pub struct Frame {
     start: usize,
     end: usize,
     offload: Offload,
-    /// The tunnel it came out of. A copy does not have it: it is for the way into the datapath.
-    tunnel: Option<Box<TunnelKey>>,
+    /// The tunnel it came out of, and what was in it. A copy does not have it: it is for the way into the datapath.
+    tunnel: Option<(Box<TunnelKey>, Inside)>,
 }
 
 impl Frame {
@@ -54,12 +55,12 @@ impl Frame {
     }
 
     /// The tunnel it came out of, once.
-    pub(crate) fn take_tunnel(&mut self) -> Option<Box<TunnelKey>> {
+    pub(crate) fn take_tunnel(&mut self) -> Option<(Box<TunnelKey>, Inside)> {
         self.tunnel.take()
     }
 
-    pub(crate) fn set_tunnel(&mut self, key: Box<TunnelKey>) {
-        self.tunnel = Some(key);
+    pub(crate) fn set_tunnel(&mut self, key: Box<TunnelKey>, inside: Inside) {
+        self.tunnel = Some((key, inside));
     }
 
     /// A copy of a frame in a ring; none where it has metadata that the datapath has no words for, or there is no memory.

@@ -63,7 +63,7 @@ where
     fn take(&self, section: &<User as Platform>::Guard, mut frame: Frame) {
         match frame.take_tunnel() {
             None => self.datapath.receive_in(section, self.number, frame),
-            Some(key) => self.datapath.receive_tunnelled(section, self.number, &key, frame),
+            Some((key, inside)) => self.datapath.receive_tunnelled(section, self.number, &key, inside, frame),
         }
     }
 }
@@ -82,8 +82,8 @@ where
         let late = &mut *late;
         let (section, start, count) = (User::enter(), Instant::now(), frames.len());
         let plain = frames.drain(..).filter_map(|mut frame| {
-            let Some(key) = frame.take_tunnel() else { return Some(frame) };
-            self.datapath.receive_tunnelled(&section, self.number, &key, frame);
+            let Some((key, inside)) = frame.take_tunnel() else { return Some(frame) };
+            self.datapath.receive_tunnelled(&section, self.number, &key, inside, frame);
             None
         });
         self.datapath.receive_batch(&section, self.number, plain, &mut late.fresh);

@@ -10,9 +10,7 @@ use parking_lot::Mutex;
 use pfnl_datapath::port::{Features, Port, PortKind};
 use pfnl_datapath::tunnel::Tunnel;
 use pfnl_platform::{Errno, Result};
-use pfnl_rawio::{
-    Hush, Hushed, Link, LinkEvent, LinkStats, LinkWatch, Links, PacketOptions, PacketRing, PacketSocket, Tap,
-};
+use pfnl_rawio::{Hush, Hushed, Link, LinkEvent, LinkStats, LinkWatch, Links, PacketRing, PacketSocket, Tap};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -135,9 +133,7 @@ impl Ports {
             None if link.master.is_some() => return Err(Errno::EBUSY),
             None => {}
         }
-        // Where there is no queue to go through, nothing is lost by going past it.
-        let options = PacketOptions { bypass_qdisc: link.qdisc == "noqueue", promiscuous: true };
-        let io = self.registry.open_packets(link.ifindex, options)?;
+        let io = self.registry.open_packets(link.ifindex)?;
         let hushed = self.registry.hush(&link);
         self.open(PortKind::Netdev, &link, io, hushed).map(|(port, _)| port)
     }
@@ -278,16 +274,16 @@ impl Registry {
 
     /// A packet socket, with a ring if there may be one. Rings are memory that is taken whether packets come or not: those of
     /// the first ports hold 2,048 frames in 4 MiB, later ones fewer, and with a thousand ports there are none any more.
-    fn open_packets(&self, ifindex: u32, options: PacketOptions) -> std::io::Result<Box<dyn Io>> {
+    fn open_packets(&self, ifindex: u32) -> std::io::Result<Box<dyn Io>> {
         let slots = match self.devices.lock().len() {
             0..16 => Some(2048),
             16..256 => Some(256),
             _ => None,
         };
         // Memory, or a kernel that cannot: a socket without a ring does the same, slower. Other errors come again.
-        match slots.map(|slots| PacketRing::open(ifindex, options, slots)) {
+        match slots.map(|slots| PacketRing::open(ifindex, slots)) {
             Some(Ok(ring)) => Ok(Box::new(ring)),
-            _ => Ok(Box::new(PacketSocket::open(ifindex, options)?)),
+            _ => Ok(Box::new(PacketSocket::open(ifindex)?)),
         }
     }
 

@@ -27,7 +27,7 @@ mod watch;
 pub use hush::{Hush, Hushed};
 pub use link::{Link, LinkStats, Links};
 pub use outer::{Arrived, OuterListener, OuterProtocol, OuterSender, source_to};
-pub use packet::{PacketOptions, PacketSocket, Received};
+pub use packet::{PacketSocket, Received};
 pub use ring::{PacketRing, Part, Slot};
 pub use tap::Tap;
 pub use vnet::{GsoType, VnetHeader};

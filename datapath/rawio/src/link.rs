@@ -18,8 +18,6 @@ pub struct Link {
     pub name: String,
     /// Its driver's kind as `ip -d link` shows it (`veth`, `tun`), empty for hardware.
     pub kind: String,
-    /// Its packet scheduler.
-    pub qdisc: String,
     /// Its MAC address; zero where it has none of six bytes.
     pub mac: [u8; 6],
     /// The longest packet it takes, without the Ethernet header.
@@ -217,7 +215,6 @@ pub(crate) fn parse(payload: &[u8]) -> Option<(Link, LinkStats)> {
         let value = attribute.value();
         match attribute.kind() {
             libc::IFLA_IFNAME => link.name = text(value),
-            libc::IFLA_QDISC => link.qdisc = text(value),
             libc::IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
             libc::IFLA_MTU => link.mtu = word(value),
             libc::IFLA_MASTER => link.master = Some(word(value)),

@@ -18,16 +18,6 @@ const CONTROL: usize = 48;
 /// The tag the kernel took off without telling its kind.
 const ETH_P_8021Q: u16 = 0x8100;
 
-/// How to open a [`PacketSocket`].
-#[derive(Clone, Copy, Debug)]
-pub struct PacketOptions {
-    /// Hand frames to the driver straight away. Faster, but packet schedulers (tc) and captures on this very
-    /// interface do not see them, and a busy driver queue drops where a qdisc would hold.
-    pub bypass_qdisc: bool,
-    /// Receive frames for other MAC addresses too.
-    pub promiscuous: bool,
-}
-
 /// A frame received: where in its buffer it lies, and its metadata.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Received {
@@ -41,7 +31,10 @@ pub struct Received {
     pub truncated: bool,
 }
 
-/// A socket that receives what an interface receives, and transmits on it.
+/// A socket that receives what an interface receives, whomever it is for, and transmits on it.
+///
+/// What it sends goes through the interface's packet scheduler, and captures on the interface see it, as with a port of Linux's
+/// module (PACKET_QDISC_BYPASS would hide it from both).
 ///
 /// Frames the host itself sends out of the interface are not received; nor are the copies of its multicasts that the
 /// host sends itself (the kernel keeps those from packet sockets).
@@ -55,14 +48,13 @@ impl PacketSocket {
     ///
     /// # Errors
     /// `EPERM` without CAP_NET_RAW, `ENODEV` where no interface has this index.
-    pub fn open(ifindex: u32, options: PacketOptions) -> Result<PacketSocket> {
-        PacketSocket::open_with(ifindex, options, |_| Ok(()))
+    pub fn open(ifindex: u32) -> Result<PacketSocket> {
+        PacketSocket::open_with(ifindex, |_| Ok(()))
     }
 
     /// As [`PacketSocket::open`]; `more` sets further options before the first frame can come.
     pub(crate) fn open_with(
         ifindex: u32,
-        options: PacketOptions,
         more: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
     ) -> Result<PacketSocket> {
         // Protocol 0 receives nothing until bound.
@@ -74,21 +66,16 @@ impl PacketSocket {
         set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)?;
         set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
         set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
-        if options.bypass_qdisc {
-            set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &on)?;
-        }
         enlarge(fd.as_fd());
         more(fd.as_fd())?;
         bind(fd.as_fd(), ifindex)?;
-        if options.promiscuous {
-            let member = libc::packet_mreq {
-                mr_ifindex: index(ifindex)?,
-                mr_type: libc::PACKET_MR_PROMISC as u16,
-                mr_alen: 0,
-                mr_address: [0; 8],
-            };
-            set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &member)?;
-        }
+        let member = libc::packet_mreq {
+            mr_ifindex: index(ifindex)?,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        set_option(fd.as_fd(), libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &member)?;
         Ok(PacketSocket { fd })
     }
 

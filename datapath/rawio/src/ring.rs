@@ -10,7 +10,7 @@
 //! frames of all lengths into blocks, but hands over a block that is not full only after milliseconds.
 
 use crate::sys::{check, set_option};
-use crate::{PacketOptions, PacketSocket, VnetHeader};
+use crate::{PacketSocket, VnetHeader};
 use std::io::Result;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
@@ -80,9 +80,9 @@ impl PacketRing {
     /// # Errors
     /// As [`PacketSocket::open`]; `ENOMEM` or `ENOBUFS` for a ring that is too large, `EINVAL` on a kernel that cannot have metadata in
     /// one.
-    pub fn open(ifindex: u32, options: PacketOptions, slots: usize) -> Result<PacketRing> {
+    pub fn open(ifindex: u32, slots: usize) -> Result<PacketRing> {
         let slots = slots.clamp(BLOCK / SLOT, 1 << 16).next_power_of_two();
-        let socket = PacketSocket::open_with(ifindex, options, |fd| {
+        let socket = PacketSocket::open_with(ifindex, |fd| {
             let version = libc::tpacket_versions::TPACKET_V2 as libc::c_int;
             set_option(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version)?;
             let always: libc::c_int = 1;

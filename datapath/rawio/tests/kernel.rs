@@ -4,8 +4,7 @@
 
 use nix::sched::{CloneFlags, unshare};
 use pfnl_rawio::{
-    BATCH, LinkEvent, LinkWatch, Links, PacketOptions, PacketRing, PacketSocket, Part, Received, Tap,
-    VnetHeader,
+    BATCH, LinkEvent, LinkWatch, Links, PacketRing, PacketSocket, Part, Received, Tap, VnetHeader,
 };
 use std::io::{Error, Result};
 use std::process::Command;
@@ -38,7 +37,7 @@ fn veth() {
 
 fn open(name: &str) -> PacketSocket {
     let link = Links::open().unwrap().by_name(name).unwrap();
-    PacketSocket::open(link.ifindex, PacketOptions { bypass_qdisc: true, promiscuous: true }).unwrap()
+    PacketSocket::open(link.ifindex).unwrap()
 }
 
 /// Reads frames until `wanted` have come or a second has passed.
@@ -122,8 +121,7 @@ fn a_ring_gives_what_the_socket_does() {
         veth();
         let (a, plain) = (open("va"), open("vb"));
         let ifindex = Links::open().unwrap().by_name("vb").unwrap().ifindex;
-        let options = PacketOptions { bypass_qdisc: true, promiscuous: true };
-        let ring = PacketRing::open(ifindex, options, 16).unwrap();
+        let ring = PacketRing::open(ifindex, 16).unwrap();
         // More rounds than slots; short frames, tagged ones, ones for segmentation that do not fit a slot, in turns.
         for round in 0..24u8 {
             let mut long =
@@ -227,8 +225,7 @@ fn a_short_buffer_is_told() {
 #[test]
 fn sockets_on_interfaces_down_or_gone() {
     in_namespace("gone", || {
-        let options = PacketOptions { bypass_qdisc: true, promiscuous: true };
-        assert_eq!(errno(PacketSocket::open(0x7fff_fff0, options)), 19, "ENODEV");
+        assert_eq!(errno(PacketSocket::open(0x7fff_fff0)), 19, "ENODEV");
         veth();
         let a = open("va");
         ip("link set va down");

@@ -5,6 +5,7 @@ use crate::traffic::{Switch, ping};
 use anyhow::{Context, Result, ensure};
 use pfnl_tests::client::{self, LIMIT, Outcome};
 use pfnl_tests::runner::Test;
+use pfnl_tests::vswitch::until;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -70,8 +71,9 @@ fn events() -> Result<()> {
     let switch = Switch::new("ct-events")?;
     switch.track("ct(commit,zone=5)", "ct(zone=5)")?;
     let listener =
-        switch.host.start(&["timeout", "--signal=INT", "4", "conntrack", "-E", "-o", "timestamp"])?;
-    sleep(Duration::from_millis(700));
+        switch.host.start(&["timeout", "--signal=INT", "5", "conntrack", "-E", "-o", "timestamp"])?;
+    until("it listens", || Ok(switch.host.sockets()? > 0))?;
+    sleep(Duration::from_millis(300));
     ping(&switch.left, &switch.right.address, &["-c", "2", "-i", "0.1"])?;
     switch.conntrack(&["-D", "-p", "icmp"])?.succeeds()?;
     let heard = listener.finish(LIMIT)?;
@@ -121,9 +123,7 @@ fn timeouts() -> Result<()> {
     ping(&switch.left, &switch.right.address, &["-c", "1"])?;
     switch.conntrack(&["-C"])?.prints("1\n")?;
     // Two seconds, and the sweep of each second; nothing else comes.
-    sleep(Duration::from_millis(3500));
-    switch.conntrack(&["-C"])?.prints("0\n")?;
-    Ok(())
+    until("the connection is gone", || Ok(switch.conntrack(&["-C"])?.succeeds()? == "0\n"))
 }
 
 fn translated() -> Result<()> {

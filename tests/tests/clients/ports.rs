@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("ports: an internal one works in another namespace", internal_moved),
     ("ports: what is longer than the MTU is dropped", mtu),
     ("ports: down and up again", down_and_up),
+    ("ports: a capture on one sees what comes and what goes", captured),
     ("ports: nothing is left of 18 datapaths", nothing_left),
     ("ports: idle ones take no processor time", idle),
     ("long: ports: 1,000 of them", thousand),
@@ -47,6 +48,17 @@ fn ping(from: &Peer, to: &str, options: &[&str]) -> Result<bool> {
 
 fn shows(host: &Host, words: &str) -> Result<bool> {
     Ok(host.dpctl(&["show"])?.succeeds()?.contains(words))
+}
+
+fn captured() -> Result<()> {
+    let (_host, left, right) = two_ports("captured")?;
+    let mut tcpdump = client::start(&[], &["tcpdump", "-n", "-l", "-c", "2", "-i", "p2", "icmp"])?;
+    tcpdump.says("listening on")?;
+    ensure!(ping(&left, &right.address, &[])?, "no packet crosses");
+    let seen = tcpdump.finish(LIMIT)?;
+    seen.prints("10.9.0.1 > 10.9.0.2: ICMP echo request")?;
+    seen.prints("10.9.0.2 > 10.9.0.1: ICMP echo reply")?;
+    Ok(())
 }
 
 fn renamed() -> Result<()> {

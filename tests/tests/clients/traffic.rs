@@ -113,8 +113,9 @@ fn big_pings() -> Result<()> {
 fn tcp() -> Result<()> {
     let switch = Switch::new("tcp")?;
     switch.patch()?;
-    let server = client::start(&switch.right.enter(), &["iperf3", "--server", "--one-off"])?;
-    sleep(Duration::from_millis(500));
+    let mut server =
+        client::start(&switch.right.enter(), &["iperf3", "--server", "--one-off", "--forceflush"])?;
+    server.says("Server listening")?;
     let command = ["iperf3", "--client", &switch.right.address, "--time", "3", "--json"];
     let sent = client::run(&switch.left.enter(), &command, LIMIT)?;
     let text = sent.succeeds()?;
@@ -141,8 +142,8 @@ fn field(json: &str, section: &str, name: &str) -> Option<f64> {
 /// Listens at a peer while `send` runs; what tcpdump printed.
 fn seen(peer: &Peer, filter: &[&str], send: impl FnOnce() -> Result<()>) -> Result<String> {
     let command = [&["tcpdump", "-n", "-e", "-l", "-c", "1", "-Q", "in", "-i", "eth0"], filter].concat();
-    let tcpdump = client::start(&peer.enter(), &command)?;
-    sleep(Duration::from_millis(700));
+    let mut tcpdump = client::start(&peer.enter(), &command)?;
+    tcpdump.says("listening on")?;
     send()?;
     let outcome = tcpdump.finish(Duration::from_secs(8))?;
     outcome.ends_with(0)?;

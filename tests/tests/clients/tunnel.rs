@@ -6,6 +6,7 @@ use pfnl_tests::host::Host;
 use pfnl_tests::net::Peer;
 use pfnl_tests::runner::{OrSkip, Test, skip};
 use pfnl_tests::sandbox::{self, quiet};
+use pfnl_tests::vswitch::Vswitch;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ pub const TESTS: &[Test] = &[
     ("tunnel: ping through vxlan, geneve and gre over IPv4", over_ipv4),
     ("tunnel: ping through vxlan, geneve and gre over IPv6", over_ipv6),
     ("tunnel: a Linux kernel's vxlan device at the other end", linux_device),
+    ("tunnel: packets without Ethernet, to a Linux kernel's vxlan-gpe device", without_ethernet),
     ("tunnel: flows match and show what came out of a tunnel", flows_show_tunnels),
     ("tunnel: what Linux refuses is refused", refused),
     ("tunnel: ovs-vswitchd makes its tunnels in the datapath", vswitchd),
@@ -87,12 +89,14 @@ impl End<'_> {
             ["link", "set", name, "up", ""],
         ] {
             let args: Vec<_> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
-            match self.peer {
-                Some(peer) => peer.ip(&args)?,
-                None => quiet("ip", &args)?,
-            }
+            self.ip(&args)?;
         }
         Ok(())
+    }
+
+    /// ip(8) at this end.
+    fn ip(&self, args: &[&str]) -> Result<()> {
+        self.peer.map_or_else(|| quiet("ip", args), |peer| peer.ip(args))
     }
 
     /// What the datapath's own port sends goes to the other end, and what comes from there to that port.
@@ -191,6 +195,43 @@ fn linux_device() -> Result<()> {
         peer.ip(&["link", "del", "vx"])?;
     }
     Ok(())
+}
+
+fn without_ethernet() -> Result<()> {
+    let ends = Ends::new()?;
+    let peer = &ends.peer;
+    let link = ["link", "add", "vx", "type", "vxlan", "dstport", "4790", "external", "gpe"];
+    if peer.ip(&link).is_err() {
+        return skip("this kernel knows no vxlan with the generic protocol extension");
+    }
+    peer.ip(&["address", "add", "10.77.0.2/24", "dev", "vx"])?;
+    peer.ip(&["link", "set", "vx", "mtu", "1350", "up"])?;
+    peer.ip(&["route", "add", "10.77.0.1/32", "encap", "ip", "id", "7", "dst", "10.8.0.1", "dev", "vx"])?;
+
+    let (mine, others) = ("02:00:00:77:00:01", "02:00:00:77:00:02");
+    let mut switch = Vswitch::start("l3")?;
+    let address = format!("other-config:hwaddr=\"{mine}\"");
+    switch.bridge("br0", &[])?;
+    switch.vsctl(&["set", "bridge", "br0", &address])?.succeeds()?;
+    let port = ["add-port", "br0", "t0", "--", "set", "interface", "t0", "type=vxlan"];
+    let options = ["remote_ip=10.8.0.2", "key=7", "dst_port=4790", "exts=gpe", "packet_type=legacy_l3"]
+        .map(|option| format!("options:{option}"));
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    switch.vsctl(&[&port[..], &options].concat())?.succeeds()?;
+    quiet("ip", &["address", "add", "10.77.0.1/24", "dev", "br0"])?;
+    quiet("ip", &["link", "set", "br0", "mtu", "1350", "up"])?;
+    quiet("ip", &["neigh", "replace", "10.77.0.2", "lladdr", others, "dev", "br0"])?;
+    switch.ofctl(&["add-flow", "br0", "ip,nw_dst=10.77.0.2,actions=output:t0"])?.succeeds()?;
+    let back = format!("ip,nw_dst=10.77.0.1,actions=mod_dl_src:{others},mod_dl_dst:{mine},local");
+    switch.ofctl(&["add-flow", "br0", &back])?.succeeds()?;
+    ends.ping()?;
+    ends.ping_with(&["-c", "2", "-i", "0.1", "-s", "3200"])?;
+    // What came had no Ethernet header, and what left has none.
+    let flows = switch.host.dpctl(&["dump-flows"])?;
+    flows.prints("in_port(2),eth_type(0x0800)")?;
+    flows.prints(&format!("actions:push_eth(src={others},dst={mine}),1"))?;
+    flows.prints(",pop_eth,2")?;
+    switch.exit(true)
 }
 
 fn flows_show_tunnels() -> Result<()> {

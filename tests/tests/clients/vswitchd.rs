@@ -165,11 +165,7 @@ fn kill() -> Result<()> {
         .map(str::to_owned);
     switch.kill()?;
     // Its sockets are gone: misses have nowhere to go, are counted, and nothing piles up.
-    until("its sockets are closed", || {
-        Ok(client::run(&[], &[&pfnl_tests::host::pfnl()?, "status", "--socket", &switch.host.socket], LIMIT)?
-            .prints("sockets: 0")?
-            .contains("sockets: 0"))
-    })?;
+    until("its sockets are closed", || Ok(switch.host.sockets()? == 0))?;
     switch.host.dpctl(&["del-flows", "ovs-system"])?.succeeds()?;
     let lost = |switch: &Vswitch| {
         Ok::<_, anyhow::Error>(
@@ -246,8 +242,8 @@ fn mirror() -> Result<()> {
         ])?
         .succeeds()?;
     let command = ["tcpdump", "-n", "-l", "-c", "4", "-Q", "in", "-i", "eth0", "icmp"];
-    let tcpdump = client::start(&watcher.enter(), &command)?;
-    sleep(Duration::from_millis(700));
+    let mut tcpdump = client::start(&watcher.enter(), &command)?;
+    tcpdump.says("listening on")?;
     ping(&left, &right, "5")?;
     let seen = tcpdump.finish(LIMIT)?;
     for part in ["10.9.0.1 > 10.9.0.2: ICMP echo request", "10.9.0.2 > 10.9.0.1: ICMP echo reply"] {

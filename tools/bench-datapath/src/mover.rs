@@ -1,7 +1,7 @@
 //! The bare mover: what packet sockets with rings can do when nobody looks at the packets.
 
 use anyhow::Result;
-use pfnl_rawio::{BATCH, Links, PacketOptions, PacketRing, Part, Received, VnetHeader};
+use pfnl_rawio::{BATCH, Links, PacketRing, Part, Received, VnetHeader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -22,10 +22,8 @@ impl Mover {
     /// Those of packet sockets.
     pub fn start(from: &str, to: &str, cpu: usize) -> Result<Mover> {
         let mut links = Links::open()?;
-        let mut open = |name: &str| -> Result<PacketRing> {
-            let options = PacketOptions { bypass_qdisc: true, promiscuous: true };
-            Ok(PacketRing::open(links.by_name(name)?.ifindex, options, 2048)?)
-        };
+        let mut open =
+            |name: &str| -> Result<PacketRing> { Ok(PacketRing::open(links.by_name(name)?.ifindex, 2048)?) };
         let rings = [open(from)?, open(to)?];
         let stop = Arc::new(AtomicBool::new(false));
         let end = Arc::clone(&stop);

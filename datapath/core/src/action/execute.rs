@@ -16,9 +16,10 @@ use super::{Action, Actions, HashAlg, Psample, Userspace, ct, nsh, resize, set};
 use crate::datapath::{Datapath, LOST, MISSED, Tally};
 use crate::deliver::{self, Out};
 use crate::hash::Hasher;
-use crate::key::{FlowKey, MAC_ETHERNET, TunnelKey};
+use crate::key::{Be16, FlowKey, MAC_ETHERNET, MAC_NONE, TunnelKey};
 use crate::packet::Packet;
 use crate::port::{PORT_LOCAL, Vport};
+use crate::tunnel::Inside;
 use crate::upcall::{Kind, Sample, Upcall};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -35,13 +36,16 @@ pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     dp: &Datapath<P, Pk, U>,
     section: &P::Guard,
     vport: &Vport<P, Pk>,
-    tunnel: Option<&TunnelKey>,
+    tunnel: Option<(&TunnelKey, Inside)>,
     packet: Pk,
     tally: &mut Tally<Pk>,
 ) {
     let mut key = FlowKey { in_port: vport.number(), mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
-    if let Some(tunnel) = tunnel {
+    if let Some((tunnel, inside)) = tunnel {
         key.tunnel.clone_from(tunnel);
+        if let Inside::Network(ethertype) = inside {
+            (key.mac_proto, key.eth_type) = (MAC_NONE, Be16::new(ethertype));
+        }
     }
     let Ok(frame) = Frame::try_new(packet, &mut key) else { return vport.count_rx_error() };
     let patience = tally.patience;
@@ -212,7 +216,7 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
                 }
                 Action::CheckPktLen(check) => {
                     let tag = frame.packet.len().saturating_sub(frame.untagged_len(key)?);
-                    let len = deliver::wire_len(&frame.packet, key.mac_proto)?.saturating_sub(tag);
+                    let len = deliver::wire_len(Inside::of(key), &frame.packet)?.saturating_sub(tag);
                     let fits = len <= check.len.into();
                     let actions = if fits { &check.less_equal } else { &check.greater };
                     if is_last {

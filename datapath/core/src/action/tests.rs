@@ -4,6 +4,7 @@ use crate::key::{FlowKey, MAC_ETHERNET, MAC_NONE};
 use crate::offload::{Gso, GsoKind};
 use crate::packet::{Packet, VecPacket};
 use crate::testing::*;
+use crate::tunnel::Inside;
 use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
@@ -223,12 +224,12 @@ fn a_chain_is_cut_as_a_vector_is() {
     let mut chain = Chain::from_bytes(packet.bytes()).unwrap();
     *chain.offload_mut() = *packet.offload();
     let (mut a, mut b) = (Vec::new(), Vec::new());
-    gso::segment(&packet, MAC_ETHERNET, &mut |segment| {
+    gso::segment(&packet, Inside::Ethernet, &mut |segment| {
         a.push(segment.bytes().to_vec());
         Ok(())
     })
     .unwrap();
-    gso::segment(&chain, MAC_ETHERNET, &mut |segment: Chain| {
+    gso::segment(&chain, Inside::Ethernet, &mut |segment: Chain| {
         let mut bytes = vec![0; segment.len()];
         segment.copy_out(0, &mut bytes).unwrap();
         b.push(bytes);
@@ -488,7 +489,7 @@ fn congestion_is_told_once_and_the_end_last() {
     bytes[spec.l4() + 13] = 0x80 | 0x40 | 0x10 | 0x08 | 0x01;
     let packet = VecPacket::from_buffer(bytes, 0, *packet.offload()).unwrap();
     let mut flags = Vec::new();
-    gso::segment(&packet, MAC_ETHERNET, &mut |segment: VecPacket| {
+    gso::segment(&packet, Inside::Ethernet, &mut |segment: VecPacket| {
         verify(segment.bytes());
         flags.push(segment.bytes()[spec.l4() + 13]);
         Ok(())
@@ -516,7 +517,7 @@ fn udp_is_cut_into_datagrams() {
         let hdr_len = spec.l4() as u32 + 8;
         packet.offload_mut().gso = Some(Gso { kind: GsoKind::Udp, ecn: false, size: 100, hdr_len });
         let mut payload = Vec::new();
-        gso::segment(&packet, MAC_ETHERNET, &mut |segment: VecPacket| {
+        gso::segment(&packet, Inside::Ethernet, &mut |segment: VecPacket| {
             verify(segment.bytes());
             let len = segment.len() - spec.l4();
             assert_eq!(segment.bytes()[spec.l4() + 4..][..2], (len as u16).to_be_bytes());

@@ -1,5 +1,6 @@
 //! Explicit congestion notification through tunnels (RFC 6040).
 
+use super::Inside;
 use super::inner::{Inner, set_tos};
 use crate::packet::Packet;
 use pfnl_platform::{Errno, Result};
@@ -24,8 +25,8 @@ pub(super) fn outer(tos: u8, inner: u8) -> u8 {
 ///
 /// # Errors
 /// `EINVAL`: congestion, and a packet that cannot say so is to be dropped; or the frame ends inside its IP header.
-pub(super) fn propagate<Pk: Packet>(outer: u8, packet: &mut Pk) -> Result<()> {
-    let inner = Inner::of(packet)?;
+pub(super) fn propagate<Pk: Packet>(outer: u8, inside: Inside, packet: &mut Pk) -> Result<()> {
+    let inner = Inner::of(inside, packet)?;
     let Some(at) = inner.at else { return Ok(()) };
     let mark = match (outer & MASK, inner.tos & MASK) {
         (CE, NOT_ECT) => return Err(Errno::EINVAL),

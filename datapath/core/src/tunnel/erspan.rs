@@ -23,6 +23,8 @@ use pfnl_platform::{Errno, Result};
 const GRE_SEQUENCE: u16 = 0x1000;
 const TYPE_II: u16 = 0x88be;
 const TYPE_III: u16 = 0x22eb;
+/// The protocols in GRE.
+pub(super) const TYPES: [u16; 2] = [TYPE_II, TYPE_III];
 /// GRE's header with the sequence number, and the first word.
 const FIXED: usize = 12;
 /// The session id's bits.

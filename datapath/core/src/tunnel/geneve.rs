@@ -7,9 +7,10 @@
 //! |                          options                              |
 //! ```
 
-use super::{ETH_TEB, KEY, OAM, OPTS_GENEVE};
+use super::{KEY, OAM, OPTS_GENEVE};
 use crate::key::{Be64, TunnelKey};
 use crate::packet::Packet;
+use crate::wire::ETH_TEB;
 use pfnl_platform::{Errno, Result};
 
 const LEN: usize = 8;

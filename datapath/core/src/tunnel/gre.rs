@@ -8,10 +8,11 @@
 //! |   sequence number (S)                                         |
 //! ```
 
-use super::{CSUM, ETH_TEB, KEY};
+use super::{CSUM, Inside, KEY, erspan};
 use crate::csum::sum_from;
 use crate::key::{Be64, TunnelKey};
 use crate::packet::Packet;
+use crate::wire::{ETH_802_3_MIN, ETH_TEB, is_vlan};
 use pfnl_platform::{Errno, Result};
 
 const C: u16 = 0x8000;
@@ -20,7 +21,7 @@ const S: u16 = 0x1000;
 /// With all optional words.
 const MAX: usize = 16;
 
-pub(super) fn push<Pk: Packet>(key: &TunnelKey, packet: &mut Pk) -> Result<()> {
+pub(super) fn push<Pk: Packet>(key: &TunnelKey, inside: Inside, packet: &mut Pk) -> Result<()> {
     let mut flags = 0;
     let mut header = [0; MAX];
     let mut len = 4;
@@ -39,7 +40,7 @@ pub(super) fn push<Pk: Packet>(key: &TunnelKey, packet: &mut Pk) -> Result<()> {
         let [.., a, b, c, d] = key.id.to_bytes();
         word([a, b, c, d]);
     }
-    let ([a, b], [c, d]) = (u16::to_be_bytes(flags), ETH_TEB.to_be_bytes());
+    let ([a, b], [c, d]) = (u16::to_be_bytes(flags), inside.ethertype().to_be_bytes());
     if let Some(first) = header.first_chunk_mut() {
         *first = [a, b, c, d];
     }
@@ -52,7 +53,7 @@ pub(super) fn push<Pk: Packet>(key: &TunnelKey, packet: &mut Pk) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn pop<Pk: Packet>(key: &mut TunnelKey, packet: &mut Pk) -> Result<()> {
+pub(super) fn pop<Pk: Packet>(key: &mut TunnelKey, packet: &mut Pk) -> Result<Inside> {
     let mut first = [0; 4];
     packet.copy_out(0, &mut first)?;
     let [a, b, c, d] = first;
@@ -61,9 +62,14 @@ pub(super) fn pop<Pk: Packet>(key: &mut TunnelKey, packet: &mut Pk) -> Result<()
     if flags & !(C | K | S) != 0 {
         return Err(Errno::EINVAL);
     }
-    if u16::from_be_bytes([c, d]) != ETH_TEB {
-        return Err(Errno::EPROTONOSUPPORT);
-    }
+    let inside = match u16::from_be_bytes([c, d]) {
+        ETH_TEB => Inside::Ethernet,
+        // ERSPAN's are another port's; a tag is the link layer's, and there is none.
+        other if other < ETH_802_3_MIN || erspan::TYPES.contains(&other) || is_vlan(other) => {
+            return Err(Errno::EPROTONOSUPPORT);
+        }
+        other => Inside::Network(other),
+    };
     let mut len = 4;
     if flags & C != 0 {
         if sum_from(packet, 0)?.finish() != 0 {
@@ -81,5 +87,6 @@ pub(super) fn pop<Pk: Packet>(key: &mut TunnelKey, packet: &mut Pk) -> Result<()
     if flags & S != 0 {
         len += 4;
     }
-    packet.pop_front(len)
+    packet.pop_front(len)?;
+    Ok(inside)
 }

@@ -1,8 +1,9 @@
 //! What a tunnel looks at in the frame it carries.
 
+use super::Inside;
 use crate::csum::{pseudo, replace, sum_between};
 use crate::extract::extract;
-use crate::key::{FRAG_NONE, FlowKey, MAC_ETHERNET};
+use crate::key::{Be16, FRAG_NONE, FlowKey, MAC_ETHERNET, MAC_NONE};
 use crate::offload::{Gso, GsoKind, PartialCsum};
 use crate::packet::Packet;
 use crate::wire::*;
@@ -34,13 +35,19 @@ impl Inner {
 
     /// # Errors
     /// `EINVAL` for a frame that ends inside its headers.
-    pub fn of<Pk: Packet>(packet: &Pk) -> Result<Inner> {
-        let mut at = ETH_HLEN;
+    pub fn of<Pk: Packet>(inside: Inside, packet: &Pk) -> Result<Inner> {
+        let mut at = inside.header_len();
         for _ in 0..=MAX_TAGS {
-            let mut ethertype = [0; 2];
-            packet.copy_out(at.saturating_sub(2), &mut ethertype)?;
-            let tagged = at > ETH_HLEN;
-            match u16::from_be_bytes(ethertype) {
+            let ethertype = match inside {
+                Inside::Network(ethertype) => ethertype,
+                Inside::Ethernet => {
+                    let mut ethertype = [0; 2];
+                    packet.copy_out(at.saturating_sub(2), &mut ethertype)?;
+                    u16::from_be_bytes(ethertype)
+                }
+            };
+            let tagged = at > inside.header_len();
+            match ethertype {
                 ETH_IPV4 => {
                     let mut ip = [0; size_of::<Ipv4>()];
                     packet.copy_out(at, &mut ip)?;
@@ -53,7 +60,7 @@ impl Inner {
                     let [a, b, _, _, _, _, _, ttl, ..] = ip;
                     return Ok(Inner { at: Some(at), tagged, tos: a << 4 | b >> 4, ttl });
                 }
-                tag if is_vlan(tag) => at = at.saturating_add(VLAN_HLEN),
+                tag if is_vlan(tag) && inside == Inside::Ethernet => at = at.saturating_add(VLAN_HLEN),
                 _ => return Ok(Inner { tagged, ..Inner::NOT_IP }),
             }
         }
@@ -84,12 +91,15 @@ pub(super) fn set_tos<Pk: Packet>(packet: &mut Pk, at: usize, tos: u8) -> Result
 /// without anybody saying so. Its checksum field holds the pseudo-header's sum, which a complete checksum is by chance once
 /// in 65,536 frames at most, and then it verifies. What neither verifies nor looks like this is left alone. A TCP frame
 /// like this that is too long for a wire has been left to be cut as well.
-pub fn repair_checksum<Pk: Packet>(packet: &mut Pk) {
-    let _ = find_partial(packet);
+pub fn repair_checksum<Pk: Packet>(inside: Inside, packet: &mut Pk) {
+    let _ = find_partial(inside, packet);
 }
 
-fn find_partial<Pk: Packet>(packet: &mut Pk) -> Result<()> {
+fn find_partial<Pk: Packet>(inside: Inside, packet: &mut Pk) -> Result<()> {
     let mut key = FlowKey { mac_proto: MAC_ETHERNET, ..FlowKey::ZERO };
+    if let Inside::Network(ethertype) = inside {
+        (key.mac_proto, key.eth_type) = (MAC_NONE, Be16::new(ethertype));
+    }
     let layers = extract(packet, &mut key)?;
     let (Some(l3), Some(l4)) = (layers.l3, layers.l4) else { return Ok(()) };
     let offset: u16 = match key.ip_proto {

@@ -5,7 +5,8 @@
 //!            │                 ┌──────────────── here ─────────────────────┤
 //! VXLAN      │ Ethernet  IP    │ UDP   VXLAN (flags, group policy, VNI)     │ frame
 //! Geneve     │ Ethernet  IP    │ UDP   Geneve (VNI, options)                │ frame
-//! GRE        │ Ethernet  IP    │ GRE (checksum, key, sequence)              │ frame
+//! VXLAN-GPE  │ Ethernet  IP    │ UDP   VXLAN (next protocol, VNI)           │ frame, or IP, NSH, MPLS
+//! GRE        │ Ethernet  IP    │ GRE (checksum, key, sequence)              │ frame, or a packet of any protocol
 //! ERSPAN     │ Ethernet  IP    │ GRE (sequence), ERSPAN (session, metadata) │ frame
 //! ```
 //!
@@ -13,7 +14,10 @@
 //! [`decapsulate`] takes it off and fills in the [`TunnelKey`] that flows match on. Who sends and receives the outer
 //! packets implements [`crate::port::Port`].
 //!
-//! RFC 7348 and draft-smith-vxlan-group-policy, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03; RFC 6040 for congestion marks; where
+//! What has no Ethernet header inside ([`Inside::Network`]) is for ports of which Linux says ARPHRD_NONE or ARPHRD_IPGRE. Linux
+//! has a device of its own for GRE without Ethernet; a GRE port here is both, by what the packet is.
+//!
+//! RFC 7348, draft-ietf-nvo3-vxlan-gpe and draft-smith-vxlan-group-policy, RFC 8926, RFC 2784 and 2890, draft-foschiano-erspan-03; RFC 6040 for congestion marks; where
 //! they leave a choice, what Linux 6.12 was seen to send and to drop.
 
 mod ecn;
@@ -30,10 +34,10 @@ pub use geneve::are_whole as options_are_whole;
 pub use inner::repair_checksum;
 pub use udp::{HEADER_LEN as UDP_HEADER_LEN, fill_checksum};
 
-use crate::key::TunnelKey;
+use crate::key::{FlowKey, MAC_NONE, TunnelKey};
 use crate::packet::Packet;
 use crate::port::PortKind;
-use crate::wire::ETH_HLEN;
+use crate::wire::{ETH_HLEN, ETH_TEB};
 use inner::Inner;
 use pfnl_platform::{Errno, Result};
 
@@ -56,13 +60,10 @@ pub const OPTS_ERSPAN: u16 = 1 << 2;
 /// The most that [`encapsulate`] puts in front of a frame: UDP, Geneve and 63 words of options.
 pub const MAX_HEADERS: usize = 8 + 8 + 252;
 
-/// The protocol that Ethernet frames have in Geneve and GRE: Transparent Ethernet Bridging.
-pub(crate) const ETH_TEB: u16 = 0x6558;
-
 /// How frames are wrapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
-    /// GRE with Ethernet inside.
+    /// GRE.
     Gre {
         /// Over IPv6, else over IPv4.
         v6: bool,
@@ -77,8 +78,42 @@ pub enum Protocol {
         /// With the group policy extension.
         gbp: bool,
     },
+    /// VXLAN with its generic protocol extension.
+    VxlanGpe,
     /// Geneve.
     Geneve,
+}
+
+/// What is in a tunnel's packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inside {
+    /// An Ethernet frame.
+    Ethernet,
+    /// A packet of the protocol that has this ethertype.
+    Network(u16),
+}
+
+impl Inside {
+    /// What the packet is that a key describes.
+    pub fn of(key: &FlowKey) -> Inside {
+        if key.mac_proto == MAC_NONE { Inside::Network(key.eth_type.get()) } else { Inside::Ethernet }
+    }
+
+    /// How long the link layer header is, without tags.
+    pub fn header_len(self) -> usize {
+        match self {
+            Inside::Ethernet => ETH_HLEN,
+            Inside::Network(_) => 0,
+        }
+    }
+
+    /// The ethertype of it in a header that names its payload by one.
+    fn ethertype(self) -> u16 {
+        match self {
+            Inside::Ethernet => ETH_TEB,
+            Inside::Network(ethertype) => ethertype,
+        }
+    }
 }
 
 /// A tunnel port's nature.
@@ -98,21 +133,30 @@ impl Tunnel {
             Protocol::Gre { v6: true } => PortKind::Ip6Gre,
             Protocol::Erspan { v6: false } => PortKind::Erspan,
             Protocol::Erspan { v6: true } => PortKind::Ip6Erspan,
-            Protocol::Vxlan { .. } => PortKind::Vxlan,
+            Protocol::Vxlan { .. } | Protocol::VxlanGpe => PortKind::Vxlan,
             Protocol::Geneve => PortKind::Geneve,
         }
     }
 
     /// Whether it is over UDP; else it is over IP itself.
     pub fn is_udp(&self) -> bool {
-        matches!(self.protocol, Protocol::Vxlan { .. } | Protocol::Geneve)
+        matches!(self.protocol, Protocol::Vxlan { .. } | Protocol::VxlanGpe | Protocol::Geneve)
+    }
+
+    /// Whether it can carry this.
+    pub fn takes(&self, inside: Inside) -> bool {
+        match (self.protocol, inside) {
+            (_, Inside::Ethernet) | (Protocol::Gre { .. }, _) => true,
+            (Protocol::VxlanGpe, inside) => vxlan::next_protocol(inside).is_some(),
+            _ => false,
+        }
     }
 
     /// Whether it is over IPv4 (or IPv6).
     pub fn is_over(&self, ipv6: bool) -> bool {
         match self.protocol {
             Protocol::Gre { v6 } | Protocol::Erspan { v6 } => v6 == ipv6,
-            Protocol::Vxlan { .. } | Protocol::Geneve => true,
+            Protocol::Vxlan { .. } | Protocol::VxlanGpe | Protocol::Geneve => true,
         }
     }
 
@@ -133,7 +177,7 @@ impl Tunnel {
         match self.protocol {
             Protocol::Gre { .. } => 65_497,
             Protocol::Erspan { .. } => 65_485,
-            Protocol::Vxlan { .. } => 65_535,
+            Protocol::Vxlan { .. } | Protocol::VxlanGpe => 65_535,
             Protocol::Geneve => 65_465,
         }
     }
@@ -142,7 +186,7 @@ impl Tunnel {
     pub fn ports(&self, key: &TunnelKey, hash: u32) -> Option<(u16, u16)> {
         match self.protocol {
             Protocol::Gre { .. } | Protocol::Erspan { .. } => None,
-            Protocol::Vxlan { .. } => {
+            Protocol::Vxlan { .. } | Protocol::VxlanGpe => {
                 let wanted = key.tp_dst.get();
                 // Linux's ephemeral ports.
                 Some((spread(hash, 32_768, 60_999), if wanted == 0 { self.dst_port } else { wanted }))
@@ -181,13 +225,15 @@ pub struct Stamp {
     pub time: u32,
 }
 
-/// Wraps a frame. Its checksums are complete and it is no longer than one segment.
+/// Wraps a frame, or a packet without one. Its checksums are complete and it is no longer than one segment.
 ///
 /// # Errors
-/// `EINVAL` for a frame with work left to do, or one that ends inside its IP header; `EMSGSIZE`; `ENOMEM`.
+/// `EINVAL` for a frame with work left to do, or one that ends inside its IP header; `EPROTONOSUPPORT` for what the tunnel
+/// does not carry; `EMSGSIZE`; `ENOMEM`.
 pub fn encapsulate<Pk: Packet>(
     tunnel: &Tunnel,
     key: &TunnelKey,
+    inside: Inside,
     hash: u32,
     stamp: Stamp,
     packet: &mut Pk,
@@ -195,7 +241,10 @@ pub fn encapsulate<Pk: Packet>(
     if packet.offload().csum.is_some() || packet.offload().gso.is_some() {
         return Err(Errno::EINVAL);
     }
-    let inner = Inner::of(packet)?;
+    if !tunnel.takes(inside) {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    let inner = Inner::of(inside, packet)?;
     let mut outer = Outer {
         tos: ecn::outer(key.tos, inner.tos),
         ttl: key.ttl,
@@ -212,10 +261,11 @@ pub fn encapsulate<Pk: Packet>(
             outer.udp_checksum = false;
             match tunnel.protocol {
                 Protocol::Erspan { .. } => erspan::push(key, stamp, packet)?,
-                _ => gre::push(key, packet)?,
+                _ => gre::push(key, inside, packet)?,
             }
         }
         Protocol::Vxlan { gbp } => vxlan::push(key, gbp, packet)?,
+        Protocol::VxlanGpe => vxlan::push_gpe(key, inside, packet)?,
         Protocol::Geneve => geneve::push(key, packet)?,
     }
     if let Some((src, dst)) = tunnel.ports(key, hash) {
@@ -225,20 +275,23 @@ pub fn encapsulate<Pk: Packet>(
 }
 
 /// Unwraps what came: the payload of UDP, or from GRE's header on. `key` has the outer addresses, ports, type of service,
-/// time to live, and whether UDP had a checksum; it gets the rest.
+/// time to live, and whether UDP had a checksum; it gets the rest. What is left is told.
 ///
 /// # Errors
 /// `EINVAL` for what is malformed, of another version, has bits set that are not understood, or a congestion mark that
-/// the packet inside cannot take; `EPROTONOSUPPORT` for what is not Ethernet inside, or not this kind of GRE.
-pub fn decapsulate<Pk: Packet>(tunnel: &Tunnel, key: &mut TunnelKey, packet: &mut Pk) -> Result<()> {
+/// the packet inside cannot take; `EPROTONOSUPPORT` for what the tunnel does not carry, or not this kind of GRE.
+pub fn decapsulate<Pk: Packet>(tunnel: &Tunnel, key: &mut TunnelKey, packet: &mut Pk) -> Result<Inside> {
+    let mut inside = Inside::Ethernet;
     match tunnel.protocol {
-        Protocol::Gre { .. } => gre::pop(key, packet)?,
+        Protocol::Gre { .. } => inside = gre::pop(key, packet)?,
         Protocol::Erspan { .. } => erspan::pop(key, packet)?,
         Protocol::Vxlan { gbp } => vxlan::pop(key, gbp, packet)?,
+        Protocol::VxlanGpe => inside = vxlan::pop_gpe(key, packet)?,
         Protocol::Geneve => geneve::pop(key, packet)?,
     }
-    if packet.len() < ETH_HLEN {
+    if packet.len() < inside.header_len() {
         return Err(Errno::EINVAL);
     }
-    ecn::propagate(key.tos, packet)
+    ecn::propagate(key.tos, inside, packet)?;
+    Ok(inside)
 }

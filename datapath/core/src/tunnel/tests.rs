@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 const VXLAN: Tunnel = Tunnel { protocol: Protocol::Vxlan { gbp: false }, dst_port: 4789 };
 const POLICY: Tunnel = Tunnel { protocol: Protocol::Vxlan { gbp: true }, dst_port: 4800 };
 const GENEVE: Tunnel = Tunnel { protocol: Protocol::Geneve, dst_port: 6081 };
+const GPE: Tunnel = Tunnel { protocol: Protocol::VxlanGpe, dst_port: 4790 };
 const GRE: Tunnel = Tunnel { protocol: Protocol::Gre { v6: false }, dst_port: 0 };
 const ERSPAN: Tunnel = Tunnel { protocol: Protocol::Erspan { v6: false }, dst_port: 0 };
 const STAMP: Stamp = Stamp { sequence: 6, time: 0x1020_3040 };
@@ -34,7 +35,7 @@ fn with_opts(kind: u16, opts: &[u8]) -> TunnelKey {
 
 fn wrap(tunnel: &Tunnel, key: &TunnelKey, frame: &[u8]) -> Result<(Outer, Vec<u8>)> {
     let mut packet = VecPacket::from_bytes(frame)?;
-    let outer = encapsulate(tunnel, key, 7, STAMP, &mut packet)?;
+    let outer = encapsulate(tunnel, key, Inside::Ethernet, 7, STAMP, &mut packet)?;
     Ok((outer, packet.bytes().to_vec()))
 }
 
@@ -142,7 +143,7 @@ fn the_outer_header_is_that_of_linux() {
     assert_eq!(wrap(&VXLAN, &key(1), &hex(FRAME)[..33]).unwrap_err(), Errno::EINVAL);
     assert_eq!(wrap(&GRE, &key(1), &hex(FRAME)[..13]).unwrap_err(), Errno::EINVAL);
     let mut unfinished = spec(false, 6).partial();
-    assert_eq!(encapsulate(&VXLAN, &key(1), 0, STAMP, &mut unfinished), Err(Errno::EINVAL));
+    assert_eq!(encapsulate(&VXLAN, &key(1), Inside::Ethernet, 0, STAMP, &mut unfinished), Err(Errno::EINVAL));
 }
 
 #[test]
@@ -188,7 +189,6 @@ fn takes_what_linux_takes() {
         (GRE, "00016558", None),
         (GRE, "40006558", None),
         (GRE, "07f86558", None),
-        (GRE, "00000800", None),
         (GRE, "100088be000000061000000100000007", None),
         // From OVS's own tests (system-traffic.at), and from the draft.
         (
@@ -235,7 +235,8 @@ fn congestion_marks_come_out_of_the_tunnel() {
                     (Ok((_, frame)), Some(expected)) => {
                         // Its IP checksum is right.
                         verify(&frame);
-                        let mark = Inner::of(&VecPacket::from_bytes(&frame).unwrap()).unwrap().tos;
+                        let mark =
+                            Inner::of(Inside::Ethernet, &VecPacket::from_bytes(&frame).unwrap()).unwrap().tos;
                         assert_eq!(u32::from(mark), expected | 0xb8);
                     }
                     (result, expected) => assert!(result.is_err() && expected.is_none()),
@@ -246,7 +247,7 @@ fn congestion_marks_come_out_of_the_tunnel() {
 }
 
 fn any_tunnel() -> impl Strategy<Value = Tunnel> {
-    prop::sample::select(vec![VXLAN, POLICY, GENEVE, GRE, ERSPAN])
+    prop::sample::select(vec![VXLAN, POLICY, GPE, GENEVE, GRE, ERSPAN])
 }
 
 proptest! {
@@ -292,13 +293,14 @@ proptest! {
 
     #[test]
     fn nonsense_is_refused_or_taken(
-        tunnel in any_tunnel(), bytes in prop::collection::vec(any::<u8>(), 0..400), tos: u8, start in 0usize..5,
+        tunnel in any_tunnel(), bytes in prop::collection::vec(any::<u8>(), 0..400), tos: u8, start in 0usize..7,
     ) {
         // Starts that are likely to be looked into.
-        let starts = ["", "08000000", "00006558", "3f006558", "100088be0000000010"];
+        let starts = ["", "08000000", "0c000001", "00006558", "20000800", "3f006558", "100088be0000000010"];
         let bytes = [hex(starts[start]), bytes].concat();
         if let Ok((key, frame)) = unwrap(&tunnel, tos, &bytes) {
-            prop_assert!(frame.len() >= 14 && frame.len() < bytes.len());
+            let least = if matches!(tunnel, GPE | GRE) { 0 } else { 14 };
+            prop_assert!(frame.len() >= least && frame.len() < bytes.len());
             prop_assert!(usize::from(key.opts_len) <= 252);
         }
     }
@@ -317,12 +319,12 @@ proptest! {
     #[test]
     fn unfinished_checksums_are_found_and_finished_ones_left_alone(spec in any_spec()) {
         let mut whole = spec.packet();
-        repair_checksum(&mut whole);
+        repair_checksum(Inside::Ethernet, &mut whole);
         prop_assert_eq!((whole.offload().csum, whole.bytes()), (None, &spec.bytes()[..]));
         if matches!(spec.proto, 6 | 17) && !spec.no_csum && spec.tags.len() < 2 {
             let mut partial = spec.partial();
             let csum = partial.offload_mut().csum.take();
-            repair_checksum(&mut partial);
+            repair_checksum(Inside::Ethernet, &mut partial);
             prop_assert_eq!(partial.offload().csum, csum);
             crate::csum::complete(&mut partial).unwrap();
             verify(partial.bytes());
@@ -364,7 +366,7 @@ impl Port<VecPacket> for End {
     fn tunnel(&self) -> Option<Tunnel> {
         Some(self.tunnel)
     }
-    fn send_through(&self, packet: VecPacket, key: &TunnelKey, hash: u32) {
+    fn send_through(&self, packet: VecPacket, _inside: Inside, key: &TunnelKey, hash: u32) {
         self.sent.lock().unwrap().push((key.id.get(), hash, packet.bytes().to_vec()));
     }
     fn egress(&self, key: &mut TunnelKey, hash: u32) -> Result<()> {
@@ -406,13 +408,65 @@ fn a_tunnel_port_needs_to_be_told_where_to() {
     };
     put(0, vec![set(3), Action::Recirc(1)]);
     put(1, vec![Action::Output(7)]);
-    dp.receive_tunnelled(&User::enter(), 7, &came, frame());
+    dp.receive_tunnelled(&User::enter(), 7, &came, Inside::Ethernet, frame());
     assert_eq!((ids(), dp.upper().take().len()), (vec![3], 0));
-    dp.receive_tunnelled(&User::enter(), 7, &key(6), frame());
+    dp.receive_tunnelled(&User::enter(), 7, &key(6), Inside::Ethernet, frame());
     assert_eq!(dp.upper().take().remove(0).key.tunnel, key(6));
-    // An L3 packet is none for a tunnel of frames.
+    // An L3 packet is none for a tunnel of frames, and goes through one that says what it carries.
     run(&dp, frame(), [set(1), Action::PopEth, Action::Output(7)]);
     assert_eq!(ids(), []);
+    let gre = End { tunnel: GRE, sent: Arc::default() };
+    dp.add_port(Some(8), Box::new(gre.clone()), &[]).unwrap();
+    run(&dp, frame(), [set(1), Action::PopEth, Action::Output(8)]);
+    assert_eq!(gre.sent.lock().unwrap().remove(0).2, frame().bytes()[14..]);
+    // One that comes has no link layer, and goes to no port with one.
+    let ip = || VecPacket::from_bytes(&frame().bytes()[14..]).unwrap();
+    dp.receive_tunnelled(&User::enter(), 8, &key(6), Inside::Network(0x0800), ip());
+    let up = dp.upper().take().remove(0).key;
+    assert_eq!((up.mac_proto, up.eth_type.get(), up.ip_proto), (crate::key::MAC_NONE, 0x0800, 6));
+    two.take();
+}
+
+#[test]
+fn packets_without_ethernet_go_there_and_back() {
+    let ip = &hex(FRAME)[14..];
+    let six = [&[0x60, 0, 0, 0, 0, 0, 59, 64][..], &[0; 32]].concat();
+    for (tunnel, inside, packet, header) in [
+        (GRE, Inside::Network(0x0800), ip, "2000080000000007"),
+        (GRE, Inside::Network(0x86dd), &six, "200086dd00000007"),
+        (GRE, Inside::Network(0x8847), &[0, 0x10, 0x01, 64][..], "2000884700000007"),
+        (GPE, Inside::Network(0x0800), ip, "0c00000100000700"),
+        (GPE, Inside::Network(0x86dd), &six, "0c00000200000700"),
+        (GPE, Inside::Ethernet, &hex(FRAME), "0c00000300000700"),
+        (GPE, Inside::Network(0x894f), &[0; 24][..], "0c00000400000700"),
+        (GPE, Inside::Network(0x8847), &[0, 0x10, 0x01, 64][..], "0c00000500000700"),
+    ] {
+        let mut wrapped = VecPacket::from_bytes(packet).unwrap();
+        encapsulate(&tunnel, &key(7), inside, 1, STAMP, &mut wrapped).unwrap();
+        let at = if tunnel.is_udp() { UDP_HEADER_LEN } else { 0 };
+        assert_eq!(wrapped.bytes()[at..at + 8], hex(header));
+        wrapped.pop_front(at).unwrap();
+        let mut came = TunnelKey { tos: 0, ..FlowKey::ZERO.tunnel };
+        assert_eq!(decapsulate(&tunnel, &mut came, &mut wrapped), Ok(inside));
+        assert_eq!((wrapped.bytes(), came.id.get()), (packet, 7));
+    }
+    // What a tunnel does not carry: others' packets, and of the extension protocols without a number.
+    for (tunnel, ethertype) in [(VXLAN, 0x0800), (GENEVE, 0x0800), (ERSPAN, 0x0800), (GPE, 0x0806)] {
+        let mut packet = VecPacket::from_bytes(ip).unwrap();
+        let wrapped = encapsulate(&tunnel, &key(7), Inside::Network(ethertype), 1, STAMP, &mut packet);
+        assert_eq!(wrapped, Err(Errno::EPROTONOSUPPORT));
+    }
+    for (tunnel, header, why) in [
+        (GRE, "00008100", Errno::EPROTONOSUPPORT),
+        (GRE, "000088be", Errno::EPROTONOSUPPORT),
+        (GRE, "00000004", Errno::EPROTONOSUPPORT),
+        (GPE, "0800000000000700", Errno::EINVAL),
+        (GPE, "0d00000100000700", Errno::EINVAL),
+        (GPE, "1c00000100000700", Errno::EINVAL),
+        (GPE, "0c00000600000700", Errno::EPROTONOSUPPORT),
+    ] {
+        assert_eq!(unwrap(&tunnel, 0, &[hex(header), ip.to_vec()].concat()), Err(why), "{header}");
+    }
 }
 
 #[test]

@@ -174,13 +174,13 @@ impl End {
         if !self.tunnel.is_udp() {
             (key.tp_src, key.tp_dst) = (Be16::ZERO, Be16::ZERO);
         }
-        tunnel::decapsulate(&self.tunnel, &mut key, frame)?;
-        tunnel::repair_checksum(frame);
+        let inside = tunnel::decapsulate(&self.tunnel, &mut key, frame)?;
+        tunnel::repair_checksum(inside, frame);
         self.counts.rx_packets.fetch_add(1, Relaxed);
         // Linux's GRE device counts the Ethernet header, the others do not.
-        let header = if self.tunnel.is_udp() { 14 } else { 0 };
+        let header = if self.tunnel.is_udp() { inside.header_len() } else { 0 };
         self.counts.rx_bytes.fetch_add(frame.len().saturating_sub(header) as u64, Relaxed);
-        frame.set_tunnel(key);
+        frame.set_tunnel(key, inside);
         Ok(())
     }
 

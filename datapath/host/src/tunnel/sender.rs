@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use pfnl_datapath::key::{Be16, TunnelKey};
 use pfnl_datapath::packet::Packet;
 use pfnl_datapath::port::{Port, PortKind, PortName, PortStats};
-use pfnl_datapath::tunnel::{self, Protocol, Stamp, Tunnel};
+use pfnl_datapath::tunnel::{self, Inside, Protocol, Stamp, Tunnel};
 use pfnl_platform::{Errno, Result};
 use pfnl_rawio::{OuterProtocol, OuterSender, source_to};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -70,7 +70,7 @@ impl Sender {
 
 impl End {
     /// Wraps a frame and sends it.
-    fn send(&self, mut frame: Frame, key: &TunnelKey, hash: u32) -> Result<()> {
+    fn send(&self, mut frame: Frame, inside: Inside, key: &TunnelKey, hash: u32) -> Result<()> {
         let (src, dst) = ends(key).ok_or(Errno::EINVAL)?;
         let len = frame.len();
         let mut stamp = Stamp::default();
@@ -79,7 +79,7 @@ impl End {
             // It wraps after five days, as it is to.
             stamp.time = (self.opened.elapsed().as_micros() / 100) as u32;
         }
-        let outer = tunnel::encapsulate(&self.tunnel, key, hash, stamp, &mut frame)?;
+        let outer = tunnel::encapsulate(&self.tunnel, key, inside, hash, stamp, &mut frame)?;
         let mut from = src;
         if outer.udp_checksum {
             let src = from.map_or_else(|| self.sender.source(dst), Ok)?;
@@ -140,8 +140,8 @@ impl Port<Frame> for TunnelPort {
         Some(self.end.tunnel)
     }
 
-    fn send_through(&self, packet: Frame, key: &TunnelKey, hash: u32) {
-        if let Err(errno) = self.end.send(packet, key, hash) {
+    fn send_through(&self, packet: Frame, inside: Inside, key: &TunnelKey, hash: u32) {
+        if let Err(errno) = self.end.send(packet, inside, key, hash) {
             let counts = &self.end.counts;
             let full = matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM);
             if full { &counts.tx_dropped } else { &counts.tx_errors }.fetch_add(1, Relaxed);

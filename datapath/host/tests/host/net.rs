@@ -2,7 +2,7 @@
 //! is gone whatever becomes of the test.
 
 use nix::sched::{CloneFlags, setns, unshare};
-use pfnl_rawio::{Links, PacketOptions, PacketSocket, Received, Tap};
+use pfnl_rawio::{Links, PacketSocket, Received, Tap};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -132,7 +132,7 @@ impl Namespace {
     pub fn tap(&self) -> PacketSocket {
         self.run(|| {
             let link = Links::open().unwrap().by_name("eth0").unwrap();
-            PacketSocket::open(link.ifindex, PacketOptions { bypass_qdisc: true, promiscuous: true }).unwrap()
+            PacketSocket::open(link.ifindex).unwrap()
         })
     }
 
