@@ -3,7 +3,8 @@
 use pfnl_platform::{Errno, Shared, User};
 use pfnl_sock::{Block, Credentials, Delivery, Domain, Settled, SockAddr, SockType, Socket};
 use pfnl_wire::{
-    ANSWER, Answer, Arrival, IN_FILE, Kind, MORE_BACKLOG, MORE_DUMP, Mapping, Op, Request, VERSION, send,
+    ANSWER, Answer, Arrival, IN_FILE, Kind, MORE_BACKLOG, MORE_DUMP, MORE_NUDGE, Mapping, Op, Request,
+    VERSION, send,
 };
 use rustix::event::epoll;
 use rustix::io::Errno as OsErrno;
@@ -315,6 +316,9 @@ impl Connection {
     }
 
     fn nudge(&self) {
+        if let Some(open) = self.open.get() {
+            open.page.set_more(MORE_NUDGE, true); // before it is there
+        }
         let nudge = Arrival { nudge: true, ..Arrival::default() };
         if let Err(error) = send(self.fd(), [&nudge.to_bytes(), &[]], None) {
             tracing::debug!(id = self.id, "nudge: {error}");

@@ -1,6 +1,6 @@
 //! An operation that the host must finish before we return.
 
-use crate::{Errno, identity, open};
+use crate::{Errno, identity, next, open};
 use libc::{c_int, iovec};
 use pfnl_wire::{Page, Request, Wait, send_connected};
 use std::cell::Cell;
@@ -118,7 +118,7 @@ fn finish(fd: c_int, page: &Page, slot: usize, tag: u32) -> Result<usize, Errno>
 fn peer_gone(fd: c_int) -> bool {
     let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
     // SAFETY: one entry, which lives through the call.
-    unsafe { libc::poll(&raw mut poll, 1, 0) };
+    unsafe { next::poll(&raw mut poll, 1, 0) };
     poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
 }
 

@@ -1,6 +1,6 @@
 //! The functions by which descriptors come and go: the table has to follow.
 
-use crate::{next, table};
+use crate::{next, table, waiting};
 use libc::{FILE, c_int, c_uint, c_void};
 
 /// dup(2).
@@ -62,6 +62,7 @@ pub unsafe extern "C" fn fcntl64(fd: c_int, command: c_int, argument: *mut c_voi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
     table::forget(fd);
+    waiting::forget(fd);
     // SAFETY: no memory is involved.
     unsafe { next::close(fd) }
 }

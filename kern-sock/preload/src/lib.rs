@@ -15,6 +15,7 @@
 //! | [`route`] | NETLINK_ROUTE, which goes on to the kernel: tunnel devices that it must not make |
 //! | [`identity`] | setuid(2) and its kin: as whom requests are sent |
 //! | [`next`] | libc's own functions |
+//! | [`waiting`] | poll(2) and epoll(7), where a pending error must show |
 //! | [`splice`] | sendfile(2), splice(2) and others that move bytes without showing them |
 //!
 //! Rules come from netlink(7), recvmsg(2), cmsg(3) and from what a Linux kernel was seen to answer.
@@ -35,6 +36,7 @@ mod route;
 mod splice;
 mod table;
 mod transmit;
+mod waiting;
 
 use libc::c_int;
 

@@ -1,8 +1,8 @@
 //! The functions we stand in front of: libc's, or those of another preloaded library after us.
 
 use libc::{
-    FILE, c_int, c_uint, c_ulong, c_void, gid_t, iovec, mmsghdr, msghdr, off_t, off64_t, size_t, sockaddr,
-    socklen_t, ssize_t, timespec, uid_t,
+    FILE, c_int, c_uint, c_ulong, c_void, epoll_event, gid_t, iovec, mmsghdr, msghdr, nfds_t, off_t, off64_t,
+    pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec, uid_t,
 };
 use std::ffi::CStr;
 use std::mem::transmute;
@@ -109,6 +109,13 @@ next! {
     __recvfrom_chk(fd: c_int, data: *mut c_void, length: size_t, room: size_t, flags: c_int, from: *mut sockaddr,
         from_length: *mut socklen_t) -> ssize_t;
     closefrom(first: c_int) -> c_int;
+    poll(entries: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int;
+    ppoll(entries: *mut pollfd, count: nfds_t, timeout: *const timespec, signals: *const sigset_t) -> c_int;
+    epoll_ctl(set: c_int, operation: c_int, fd: c_int, event: *mut epoll_event) -> c_int;
+    epoll_wait(set: c_int, events: *mut epoll_event, most: c_int, timeout: c_int) -> c_int;
+    epoll_pwait(set: c_int, events: *mut epoll_event, most: c_int, timeout: c_int, signals: *const sigset_t) -> c_int;
+    epoll_pwait2(set: c_int, events: *mut epoll_event, most: c_int, timeout: *const timespec,
+        signals: *const sigset_t) -> c_int;
     sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t;
     splice(from: c_int, from_offset: *mut off64_t, to: c_int, to_offset: *mut off64_t, count: size_t, flags: c_uint)
         -> ssize_t;

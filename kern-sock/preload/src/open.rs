@@ -1,7 +1,7 @@
 //! socket(2), and joining a socket whose descriptor came from elsewhere: through exec, or in an SCM_RIGHTS message.
 
 use crate::table::{self, Pin};
-use crate::{Errno, call, debug, next};
+use crate::{Errno, call, debug, next, waiting};
 use libc::{c_int, sockaddr_un, socklen_t};
 use pfnl_wire::{ANSWER, Answer, Kind, Mapping, Request, VERSION, recv, send, set_buffer, syscall};
 use std::io;
@@ -46,12 +46,16 @@ extern "C" fn start() {
     next::find_all();
     host();
     // SAFETY: the handler is of this library, which is never unloaded before the process ends.
-    unsafe { libc::pthread_atfork(None, None, Some(fork_child)) };
+    unsafe {
+        libc::pthread_atfork(Some(waiting::before_fork), Some(waiting::after_fork), Some(fork_child));
+    }
 }
 
 unsafe extern "C" fn fork_child() {
     table::note_process();
     call::forget_thread();
+    // SAFETY: no preconditions but that this is a fork.
+    unsafe { waiting::after_fork() };
 }
 
 /// Runs before the program: what the environment says is read while nobody changes it.
@@ -195,7 +199,7 @@ fn ask(
 pub fn wait(fd: BorrowedFd<'_>, events: i16) -> i16 {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: one entry, which lives through the call.
-    unsafe { libc::poll(&raw mut poll, 1, 50) };
+    unsafe { next::poll(&raw mut poll, 1, 50) };
     poll.revents
 }
 

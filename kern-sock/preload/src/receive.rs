@@ -8,7 +8,7 @@ use crate::options::{FLAG_NUDGED, FLAG_PASSCRED, FLAG_PKTINFO, FLAG_TOLD};
 use crate::table::Pin;
 use crate::transmit::{total, vectors};
 use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sockaddr_nl, socklen_t};
-use pfnl_wire::{ARRIVAL, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, Next, Request, os_error};
+use pfnl_wire::{ARRIVAL, Arrival, Kind, MORE_BACKLOG, MORE_DUMP, MORE_NUDGE, Next, Request, os_error};
 use std::ptr;
 
 /// What recvmsg(2) does for a netlink socket: fills the message's buffers, name, control data and flags.
@@ -110,6 +110,7 @@ unsafe fn next(fd: c_int, socket: &Pin, vectors: &[iovec], flags: c_int) -> Resu
         if !arrival.nudge {
             return Ok((arrival, body));
         }
+        socket.nudge_taken();
         if flags & libc::MSG_PEEK != 0 {
             // A nudge has done its work when it is seen; what it is about stands in the page. Who else reads the
             // socket may have taken it already, and then this takes no message: a nudge is sent when none is queued.
@@ -140,7 +141,7 @@ unsafe fn next_ahead(
         }
         if socket.flags() & FLAG_NUDGED != 0 && socket.ahead().is_empty() {
             socket.set_flag(FLAG_NUDGED, false);
-            drop_nudge(fd);
+            drop_nudge(fd, socket);
         }
         return Some(copied.map(|()| (block.arrival, block.length)));
     }
@@ -185,16 +186,37 @@ fn nudge(fd: c_int, socket: &Pin) {
 }
 
 /// Takes a nudge out of the connection, if one is next.
-fn drop_nudge(fd: c_int) {
-    let mut head = [0; ARRIVAL];
-    for flags in [libc::MSG_PEEK, 0] {
-        let mut vectors = [iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() }];
-        // SAFETY: the head lives on our stack.
-        let length = crate::quietly(|| unsafe { take(fd, &mut vectors, flags | libc::MSG_DONTWAIT) });
-        if length.is_err() || !Arrival::from_bytes(&head).is_some_and(|arrival| arrival.nudge) {
-            return;
-        }
+fn drop_nudge(fd: c_int, socket: &Pin) -> bool {
+    if !nudge_is_next(fd) {
+        return false;
     }
+    socket.nudge_taken();
+    // Who else reads the socket may have taken it already, as above.
+    // SAFETY: there are no vectors.
+    crate::quietly(|| unsafe { take(fd, &mut [], libc::MSG_DONTWAIT) }).is_ok()
+}
+
+/// Whether there is something to read but nudges. Those that nothing is left for, no error either, are taken away.
+pub fn is_readable(fd: c_int, socket: &Pin, has_error: bool) -> bool {
+    if socket.more() & MORE_NUDGE == 0 || !socket.ahead().is_empty() {
+        return true;
+    }
+    if has_error {
+        return !nudge_is_next(fd);
+    }
+    while drop_nudge(fd, socket) {}
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which lives through the call.
+    crate::quietly(|| unsafe { crate::next::poll(&raw mut entry, 1, 0) }) > 0
+}
+
+/// Whether what is next in the connection is a nudge.
+fn nudge_is_next(fd: c_int) -> bool {
+    let mut head = [0; ARRIVAL];
+    let mut vectors = [iovec { iov_base: head.as_mut_ptr().cast(), iov_len: head.len() }];
+    // SAFETY: the head lives through the call.
+    let length = crate::quietly(|| unsafe { take(fd, &mut vectors, libc::MSG_PEEK | libc::MSG_DONTWAIT) });
+    length == Ok(ARRIVAL) && Arrival::from_bytes(&head).is_some_and(|arrival| arrival.nudge)
 }
 
 /// What a reader is told when the host is gone. One that does not wait is told once, as of any error of a socket: it

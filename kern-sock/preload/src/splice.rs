@@ -128,7 +128,7 @@ fn wait_for_pipe(fd: c_int, events: i16, flags: c_uint) -> Result<(), Errno> {
     let wait = if flags & libc::SPLICE_F_NONBLOCK != 0 { 0 } else { -1 };
     let mut poll = libc::pollfd { fd, events, revents: 0 };
     // SAFETY: one entry, which lives through the call.
-    match unsafe { libc::poll(&raw mut poll, 1, wait) } {
+    match unsafe { next::poll(&raw mut poll, 1, wait) } {
         1.. => Ok(()),
         0 => Err(libc::EAGAIN),
         _ => Err(pfnl_wire::os_error()),

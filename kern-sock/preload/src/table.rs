@@ -108,6 +108,32 @@ pub fn holds(fd: c_int, pin: &Pin) -> bool {
     false
 }
 
+/// The socket that a descriptor stood for when it was last looked at, if it is known, without asking the kernel.
+pub fn known(fd: c_int) -> Option<Pin> {
+    socket(entry(fd)?.load(Acquire))?.pin()
+}
+
+/// Whether a descriptor may be a socket of ours, as far as is known.
+pub fn may_be_ours(fd: c_int) -> bool {
+    entry(fd).is_some_and(|entry| !matches!(entry.load(Relaxed), OTHER | ROUTE))
+}
+
+/// A socket's name in this process, whatever its descriptors: its number here, and the kernel's cookie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name(u32, u64);
+
+/// The name of the socket that a descriptor is known to stand for.
+pub fn name(fd: c_int) -> Option<Name> {
+    let value = entry(fd)?.load(Acquire);
+    let pin = socket(value)?.pin()?;
+    Some(Name(value, pin.0.cookie.load(Relaxed)))
+}
+
+/// The socket of a name, if this process has it still.
+pub fn named(Name(value, cookie): Name) -> Option<Pin> {
+    socket(value)?.pin().filter(|pin| pin.0.cookie.load(Relaxed) == cookie)
+}
+
 /// Enters a socket's descriptor and its page.
 ///
 /// # Errors
@@ -195,7 +221,7 @@ pub fn forget_range(first: usize, last: usize) {
 
 /// Whether the memory we run in is our own: not that of a parent which a vfork(2) child shares until it executes.
 /// What such a child closes stays open in the parent.
-fn own_memory() -> bool {
+pub fn own_memory() -> bool {
     // SAFETY: no preconditions.
     unsafe { libc::getpid() == PROCESS.load(Relaxed) }
 }

@@ -22,6 +22,8 @@ pub const OUT: usize = 512;
 pub const MORE_DUMP: u32 = 1;
 /// In [`Page::more`]: there is more in the queue than the connection took.
 pub const MORE_BACKLOG: u32 = 2;
+/// In [`Page::more`]: what there is to read may be a nudge. Set by the host, cleared by who takes it.
+pub const MORE_NUDGE: u32 = 4;
 
 const WAIT: u32 = 1;
 const DONE: u32 = 2;
@@ -155,7 +157,17 @@ impl Page {
         if self.error.load(Relaxed) == 0 { 0 } else { self.error.swap(0, Acquire) }
     }
 
-    /// What reading would bring on: [`MORE_DUMP`], [`MORE_BACKLOG`].
+    /// Whether an error is pending; it stays so.
+    pub fn has_error(&self) -> bool {
+        self.error.load(Relaxed) != 0
+    }
+
+    /// A nudge has been taken.
+    pub fn nudge_taken(&self) {
+        self.more.fetch_and(!MORE_NUDGE, Relaxed);
+    }
+
+    /// What reading would bring on: [`MORE_DUMP`], [`MORE_BACKLOG`], [`MORE_NUDGE`].
     pub fn more(&self) -> u32 {
         self.more.load(Acquire)
     }

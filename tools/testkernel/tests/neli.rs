@@ -2,6 +2,9 @@
 //!
 //! The test program starts itself under the preload library and there plays the client ([`client`]).
 
+mod common;
+
+use common::build_preload;
 use neli::consts::genl::{Cmd, NlAttrType};
 use neli::consts::nl::NlmF;
 use neli::consts::socket::NlFamily;
@@ -12,7 +15,6 @@ use neli::router::synchronous::NlRouter;
 use neli::types::GenlBuffer;
 use neli::utils::Groups;
 use pfnl_testkernel::{Errno, Error, Family, Fault, Kernel, view};
-use std::path::Path;
 use std::process::Output;
 
 pfnl_proto::attributes! {
@@ -99,20 +101,6 @@ fn kernel() -> Kernel {
     });
     kernel.register(Family::new("echo", 1, &echo::TABLE).command(command)).unwrap();
     kernel
-}
-
-/// Builds the preload library beside this program, as `cargo build` does for users.
-fn build_preload() {
-    let program = std::env::current_exe().unwrap();
-    let profile = program.ancestors().find(|folder| !folder.ends_with("deps") && folder.is_dir()).unwrap();
-    let mut build = std::process::Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "pfnl-preload", "--target-dir"]);
-    build.arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the preload library does not build");
-    assert!(Path::new(profile).join("libpfnl_preload.so").exists());
 }
 
 /// What neli makes of it, in a process of its own.
