@@ -183,6 +183,16 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         }
     }
 
+    /// Work of each second, for a platform that has no other clock: connections whose time is over are forgotten, and masks
+    /// put in the order of their use.
+    pub fn tick(&self) {
+        self.conntrack.tick();
+        for index in 0.. {
+            let Some(dp) = self.nth(index) else { break };
+            dp.reorder_masks();
+        }
+    }
+
     /// What the datapaths look like, with the names of their local ports.
     ///
     /// # Errors

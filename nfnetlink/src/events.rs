@@ -1,6 +1,7 @@
 //! What groups are told of connections.
 
 use crate::{head, show, tuple};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_datapath::conntrack::Conn;
 use pfnl_datapath::conntrack::event::{Observer, bits};
@@ -8,11 +9,11 @@ use pfnl_platform::{Platform, Shared};
 use pfnl_proto::Writer;
 use pfnl_proto::msg::{Header, NLM_F_CREATE, NLM_F_EXCL};
 use pfnl_proto::netfilter::{NFNL_SUBSYS_CTNETLINK, ct_cmd, group, kind};
-use pfnl_sock::{Bus, Domain, GroupId};
+use pfnl_sock::{Bus, GroupId};
 
-/// Tells a domain's groups.
-pub(crate) struct Events<P: Platform> {
-    pub domain: Shared<Domain<P>>,
+/// Tells the protocol's groups.
+pub(crate) struct Events {
+    pub bus: Box<dyn Bus>,
 }
 
 /// The command, its flags and the group that these events are told by.
@@ -26,10 +27,10 @@ fn news(events: u32) -> (u8, u16, u32) {
     }
 }
 
-impl<P: Platform> Observer<P> for Events<P> {
+impl<P: Platform> Observer<P> for Events {
     fn listens(&self, events: u32) -> bool {
         let (_, _, group) = news(events);
-        self.domain.has_listeners(GroupId(group))
+        self.bus.has_listeners(GroupId(group))
     }
 
     fn tell(&self, conn: &Shared<Conn<P>>, events: u32, portid: u32) {
@@ -44,7 +45,7 @@ impl<P: Platform> Observer<P> for Events<P> {
         });
         // Without memory nobody is told, as of any event that finds no room.
         if writer.finish().is_ok() {
-            self.domain.multicast(GroupId(group), &bytes, 0);
+            self.bus.multicast(GroupId(group), &bytes, 0);
         }
     }
 }

@@ -48,14 +48,14 @@ use pfnl_proto::netfilter::{
     NFNL_SUBSYS_CTNETLINK_TIMEOUT, NfHeader, group,
 };
 use pfnl_proto::{Attrs, Error, Fixed, Writer};
-use pfnl_sock::{Admission, Call, Domain, Handled, Hook, NETLINK_NETFILTER, Protocol};
+use pfnl_sock::{Admission, Bus, Call, Domain, Handled, Hook, NETLINK_NETFILTER, Protocol, Registry};
 
 /// Serves the protocol beside a domain's, over these connections.
 ///
 /// # Errors
 /// `EEXIST`: it is served already. `ENOMEM`.
-pub fn register<P: Platform>(domain: &Shared<Domain<P>>, conntrack: &Shared<Conntrack<P>>) -> Result<()> {
-    register_with_hook(domain, conntrack, None)
+pub fn register<P: Platform>(registry: &impl Registry, conntrack: &Shared<Conntrack<P>>) -> Result<()> {
+    observe(conntrack, registry.serve(protocol(conntrack)?)?)
 }
 
 /// As [`register`], with somebody who sees what passes.
@@ -67,9 +67,16 @@ pub fn register_with_hook<P: Platform>(
     conntrack: &Shared<Conntrack<P>>,
     hook: Option<Box<dyn Hook>>,
 ) -> Result<()> {
-    let protocol = try_box(Nfnetlink { conntrack: conntrack.clone() })?;
-    let own = domain.serve_with_hook(protocol, hook)?;
-    conntrack.set_observer(Some(try_box(events::Events { domain: own })?))
+    let own = domain.serve_with_hook(protocol(conntrack)?, hook)?;
+    observe(conntrack, try_box(own)?)
+}
+
+fn protocol<P: Platform>(conntrack: &Shared<Conntrack<P>>) -> Result<Box<dyn Protocol>> {
+    Ok(try_box(Nfnetlink { conntrack: conntrack.clone() })?)
+}
+
+fn observe<P: Platform>(conntrack: &Shared<Conntrack<P>>, bus: Box<dyn Bus>) -> Result<()> {
+    conntrack.set_observer(Some(try_box(events::Events { bus })?))
 }
 
 /// The protocol.

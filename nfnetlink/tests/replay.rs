@@ -123,7 +123,7 @@ fn messages(mut bytes: &[u8]) -> Vec<String> {
 fn linux_6_12_answers_the_same() {
     let golden = std::fs::read_to_string(GOLDEN).unwrap();
     let domain = Domain::<User>::try_new().unwrap();
-    let conntrack = Shared::try_new(Conntrack::try_new().unwrap()).unwrap();
+    let conntrack = Shared::try_new(Conntrack::<User>::try_new().unwrap()).unwrap();
     pfnl_nfnetlink::register(&domain, &conntrack).unwrap();
     let listener = open(&domain, 7, 0x3f, true);
     let mut sockets: HashMap<&str, Socket<User>> = HashMap::new();
@@ -173,7 +173,7 @@ proptest::proptest! {
     ) {
         let golden = std::fs::read_to_string(GOLDEN).unwrap();
         let domain = Domain::<User>::try_new().unwrap();
-        let conntrack = Shared::try_new(Conntrack::try_new().unwrap()).unwrap();
+        let conntrack = Shared::try_new(Conntrack::<User>::try_new().unwrap()).unwrap();
         pfnl_nfnetlink::register(&domain, &conntrack).unwrap();
         let listener = open(&domain, 7, 0x3f, true);
         let socket = open(&domain, 8, 0, true);

@@ -61,6 +61,31 @@ await cmp -s /tmp/data /tmp/got || fail "TCP through a VLAN"
 jexec b ifconfig vlan7 destroy
 jexec b ifconfig ${b%a}b inet 10.0.0.2/24 up
 
+echo "-- connections"
+connections() { dp connections | grep -q "connections: $1$"; }
+dp del-flows dp0
+for way in "1 2" "2 1"; do
+	dp add-flow dp0 "in_port(${way% *}),eth(),eth_type(0x0806),arp()" ${way#* } &&
+	    dp add-flow dp0 "recirc_id(0),in_port(${way% *}),eth(),eth_type(0x0800),ipv4(frag=no)" "ct(commit),${way#* }" ||
+	    fail "flows of connections"
+done
+connections 0 || fail "$(dp connections), before any"
+dp watch-connections 50 >/tmp/connections 2>&1 & watcher=$!
+await grep -q ready /tmp/connections || fail "watch-connections"
+ping_ok a 10.0.0.2 || fail "ping with ct"
+connections 1 || fail "$(dp connections), not one"
+await grep -q new /tmp/connections || fail "nobody was told of a connection"
+dp flush-connections || fail "flush-connections"
+connections 0 || fail "$(dp connections), after a flush"
+await grep -q gone /tmp/connections || fail "nobody was told of the end of a connection"
+ping_ok a 10.0.0.2 || fail "ping with ct, again"
+dp del-flows dp0
+# 30 seconds without a packet, and nothing new that would sweep.
+for ninth in 1 2 3 4 5 6 7 8 9; do await connections 0 && break; done
+connections 0 || fail "$(dp connections), which never end"
+kill $watcher; wait $watcher 2>/dev/null
+between 1 2
+
 echo "-- an internal port with an address"
 dp add-if dp0 int0 internal || fail "int0"
 dp add-if dp0 int0 internal 2>/dev/null && fail "int0 twice"

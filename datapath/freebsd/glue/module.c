@@ -8,6 +8,7 @@
 #include <sys/module.h>
 #include <sys/epoch.h>
 #include <sys/sysctl.h>
+#include <sys/taskqueue.h>
 #include "glue.h"
 
 /* Of the interface with pfnl.ko; its own version is refused there if it is another. */
@@ -60,6 +61,16 @@ SYSCTL_UINT(_net_ovs, OID_AUTO, dumps, CTLFLAG_RD, &ovs_dumps, 0, "Dumps in prog
 
 /* ---- the module ---- */
 
+static struct timeout_task ovs_ticker;
+
+static void
+ovs_second(void *arg __unused, int pending __unused)
+{
+	ovs_tick();
+	/* Refused once the task is being drained. */
+	(void)taskqueue_enqueue_timeout(taskqueue_thread, &ovs_ticker, hz);
+}
+
 static int
 ovs_modevent(module_t module __unused, int event, void *arg __unused)
 {
@@ -68,6 +79,8 @@ ovs_modevent(module_t module __unused, int event, void *arg __unused)
 		if (*ovs_vnet_slot() == NULL)
 			return (ENOMEM);
 		ovs_events_start();
+		TIMEOUT_TASK_INIT(taskqueue_thread, &ovs_ticker, 0, ovs_second, NULL);
+		(void)taskqueue_enqueue_timeout(taskqueue_thread, &ovs_ticker, hz);
 		return (0);
 	case MOD_QUIESCE:
 		if (!ovs_stop())
@@ -77,6 +90,7 @@ ovs_modevent(module_t module __unused, int event, void *arg __unused)
 	case MOD_UNLOAD:
 		if (!ovs_stop())
 			return (EBUSY);
+		taskqueue_drain_timeout(taskqueue_thread, &ovs_ticker);
 		ovs_retreat();
 		ovs_events_stop();
 		return (0);

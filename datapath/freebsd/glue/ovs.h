@@ -79,6 +79,8 @@ void	 ovs_receive(struct ovs_device *, struct mbuf *);
 /* 0, or an errno: the vnet then has no Open vSwitch families. */
 int	 ovs_vnet_init(void);
 void	 ovs_vnet_uninit(void);
+/* Periodic work; may sleep. */
+void	 ovs_tick(void);
 /* Takes the families out of all vnets. May sleep; no lock may be held. */
 void	 ovs_retreat(void);
 /* The interface of a device is about to vanish from its vnet, whose state this is. */

@@ -24,6 +24,7 @@ mod device;
 mod offload;
 mod packet;
 mod ports;
+mod protocol;
 mod registry;
 mod vnet;
 

@@ -2,34 +2,36 @@
 //! (kern-sock/freebsd/glue/family.h).
 
 use crate::count::Held;
+use crate::protocol;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ffi::{c_int, c_void};
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
 use pfnl_kernel::{Mtx, in_epoch, sys};
 use pfnl_platform::{Errno, Mutex, Result, Shared, try_box, try_push};
 use pfnl_proto::ack::Extack;
 use pfnl_proto::{Attrs, Error, Kind, Level, Policy, Row, Table, Validated, Writer, genl, msg};
 use pfnl_sock::{
-    Bus, Context, Credentials, Dump, DumpBlock, FamilyDef, FamilyInfo, GroupId, Progress, Registry, Request,
+    Bus, Context, Credentials, Dump, DumpBlock, FamilyDef, FamilyInfo, GroupId, Progress, Protocol, Registry,
+    Request,
 };
 
 /// A domain, held.
 ///
 /// # Invariants
-/// The pointer is of `pfnl_domain_hold`.
-struct Domain(NonNull<c_void>);
-
-// SAFETY: pfnl.ko's functions may be called from any thread.
-unsafe impl Send for Domain {}
-// SAFETY: as above.
-unsafe impl Sync for Domain {}
+/// The pointer is of `pfnl_domain_hold` or `pfnl_protocol_serve`, which anything may be asked of from any thread. Before
+/// the latter it is null, and nobody has this yet.
+struct Domain(AtomicPtr<c_void>);
 
 impl Drop for Domain {
     fn drop(&mut self) {
-        // SAFETY: invariant.
-        unsafe { sys::pfnl_domain_release(self.0.as_ptr()) }
+        let place = *self.0.get_mut();
+        if !place.is_null() {
+            // SAFETY: invariant.
+            unsafe { sys::pfnl_domain_release(place) }
+        }
     }
 }
 
@@ -39,7 +41,8 @@ struct Sockets(Shared<Domain>);
 
 impl Sockets {
     fn domain(&self) -> *mut c_void {
-        self.0.0.as_ptr()
+        // Relaxed: set before others get to see it.
+        self.0.0.load(Ordering::Relaxed)
     }
 }
 
@@ -61,12 +64,12 @@ impl Bus for Sockets {
     }
 }
 
-fn result(error: c_int) -> Result<()> {
+pub fn result(error: c_int) -> Result<()> {
     if error == 0 { Ok(()) } else { Err(Errno::from_linux(error).unwrap_or(Errno::EINVAL)) }
 }
 
 /// Bytes of our allocator, which is pfnl.ko's, for their new owner.
-fn give(bytes: Vec<u8>) -> sys::pfnl_bytes {
+pub fn give(bytes: Vec<u8>) -> sys::pfnl_bytes {
     let mut bytes = ManuallyDrop::new(bytes);
     sys::pfnl_bytes { place: bytes.as_mut_ptr(), len: bytes.len(), capacity: bytes.capacity() }
 }
@@ -75,6 +78,12 @@ fn give(bytes: Vec<u8>) -> sys::pfnl_bytes {
 pub struct Pfnl {
     sockets: Sockets,
     registered: Mtx<Vec<Registered>>,
+    served: Mtx<Vec<Served>>,
+}
+
+struct Served {
+    sockets: Sockets,
+    state: Box<Box<dyn Protocol>>,
 }
 
 struct Registered {
@@ -102,13 +111,28 @@ impl Pfnl {
     /// `ENOMEM`; also when the vnet has no domain.
     pub fn hold() -> Result<Pfnl> {
         // SAFETY: curvnet is set.
-        let domain = NonNull::new(unsafe { sys::pfnl_domain_hold() }).ok_or(Errno::ENOMEM)?;
-        let sockets = Sockets(Shared::try_new(Domain(domain))?);
-        Ok(Pfnl { sockets, registered: Mtx::try_new(c"openvswitch families", Vec::new())? })
+        let domain = unsafe { sys::pfnl_domain_hold() };
+        if domain.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        let sockets = Sockets(Shared::try_new(Domain(AtomicPtr::new(domain)))?);
+        Ok(Pfnl {
+            sockets,
+            registered: Mtx::try_new(c"openvswitch families", Vec::new())?,
+            served: Mtx::try_new(c"openvswitch protocols", Vec::new())?,
+        })
     }
 
     /// Takes the families away; in a vnet that is dying they go with their domain, and nobody is left to call them.
     pub fn end(&self, dying: bool) {
+        let served = core::mem::take(&mut *self.served.lock());
+        for Served { sockets, state } in served {
+            if !dying {
+                // SAFETY: served by this domain; afterwards nobody calls the protocol any more.
+                unsafe { sys::pfnl_protocol_end(self.sockets.domain(), sockets.domain()) };
+            }
+            drop(state);
+        }
         let registered = core::mem::take(&mut *self.registered.lock());
         for Registered { info, state, free } in registered {
             // SAFETY: registered with this domain. Afterwards nobody calls the family any more, and its state is ours.
@@ -163,8 +187,12 @@ impl Registry for Pfnl {
             try_push(&mut ops, op)?;
         }
         let mut groups = Vec::new();
-        for group in def.groups {
+        let mut admin_groups = 0;
+        for (index, group) in def.groups.iter().enumerate() {
             try_push(&mut groups, text(group))?;
+            if def.admin_groups.contains(group) {
+                admin_groups |= 1u64.checked_shl(index as u32).ok_or(Errno::EINVAL)?;
+            }
         }
         let own_table = place(def.table);
         self.registered.lock().try_reserve(1)?;
@@ -180,6 +208,7 @@ impl Registry for Pfnl {
             op_count: ops.len(),
             groups: groups.as_ptr(),
             group_count: groups.len(),
+            admin_groups,
             own_table,
             version: def.version,
             state: state.as_ptr(),
@@ -205,6 +234,24 @@ impl Registry for Pfnl {
 
     fn bus(&self) -> Result<Box<dyn Bus>> {
         Ok(try_box(self.sockets.clone())?)
+    }
+
+    fn serve(&self, protocol: Box<dyn Protocol>) -> Result<Box<dyn Bus>> {
+        self.served.lock().try_reserve(1)?;
+        let sockets = Sockets(Shared::try_new(Domain(AtomicPtr::new(null_mut())))?);
+        let bus = try_box(sockets.clone())?;
+        let state = try_box(protocol)?;
+        let def = protocol::describe(&state);
+        let mut error = 0;
+        // SAFETY: the domain is held, and the protocol is as family.h wants it: its state stays where it is.
+        let own = unsafe { sys::pfnl_protocol_serve(self.sockets.domain(), &raw const def, &raw mut error) };
+        if own.is_null() {
+            return Err(Errno::from_linux(error).unwrap_or(Errno::ENOMEM));
+        }
+        sockets.0.0.store(own, Ordering::Relaxed);
+        // There is room: reserved above, and nobody else serves.
+        self.served.lock().push(Served { sockets, state });
+        Ok(bus)
     }
 }
 
@@ -250,13 +297,13 @@ fn row(row: &Row) -> sys::pfnl_row {
     sys::pfnl_row { least, most, number: row.number, policy: policy as u8, width }
 }
 
-fn text(text: &'static str) -> sys::pfnl_str {
+pub fn text(text: &'static str) -> sys::pfnl_str {
     sys::pfnl_str { text: text.as_ptr().cast(), len: text.len() }
 }
 
 /// # Safety
 /// `place` points to `len` bytes that stay as they are for as long as the result is used; anything if `len` is 0.
-unsafe fn lent<'a>(place: *const c_void, len: usize) -> &'a [u8] {
+pub unsafe fn lent<'a>(place: *const c_void, len: usize) -> &'a [u8] {
     // SAFETY: the caller's.
     if len == 0 { &[] } else { unsafe { core::slice::from_raw_parts(place.cast(), len) } }
 }
@@ -298,7 +345,7 @@ fn info(info: &sys::pfnl_info) -> FamilyInfo {
 }
 
 /// What became of a request, in C's terms.
-fn tell(outcome: &mut sys::pfnl_outcome, error: &Error, tables: &[&'static Table]) {
+pub fn tell(outcome: &mut sys::pfnl_outcome, error: &Error, tables: &[&'static Table]) {
     outcome.error = error.errno.linux();
     outcome.text = error.text.map_or(text(""), text);
     let mut has = |value: Option<u32>, what: u32, place: &mut u32| {
@@ -351,9 +398,9 @@ unsafe extern "C" fn run<F: Send + Sync + 'static>(
 }
 
 /// A dump in progress.
-struct Running {
-    dump: Box<dyn Dump>,
-    _held: Held,
+pub struct Running {
+    pub dump: Box<dyn Dump>,
+    pub held: Held,
 }
 
 unsafe extern "C" fn dump<F: Send + Sync + 'static>(
@@ -367,10 +414,13 @@ unsafe extern "C" fn dump<F: Send + Sync + 'static>(
     let begin = || {
         let held = Held::dump()?;
         let start = state.def.ops.get(op as usize).and_then(|op| op.dump).ok_or(Errno::EOPNOTSUPP)?;
-        Ok::<_, Error>(try_box(Running { dump: start(&state.state, &asked)?, _held: held })?)
+        Ok::<_, Error>(try_box(Running { dump: start(&state.state, &asked)?, held })?)
     };
     match begin() {
-        Ok(running) => Box::into_raw(running).cast(),
+        Ok(running) => {
+            outcome.dump_flags = running.dump.flags();
+            Box::into_raw(running).cast()
+        }
         Err(error) => {
             tell(outcome, &error, &state.tables);
             null_mut()
@@ -378,7 +428,7 @@ unsafe extern "C" fn dump<F: Send + Sync + 'static>(
     }
 }
 
-unsafe extern "C" fn next(
+pub unsafe extern "C" fn next(
     running: *mut c_void,
     block: *mut sys::pfnl_block,
     outcome: *mut sys::pfnl_outcome,
@@ -387,7 +437,8 @@ unsafe extern "C" fn next(
     let (running, block, outcome) = unsafe { (&mut *running.cast::<Running>(), &mut *block, &mut *outcome) };
     let mut records = Vec::new();
     let mut writer = Writer::with_limit(&mut records, block.room);
-    let mut there = DumpBlock::new(&mut writer, info(&block.info), block.seq, block.portid);
+    let mut there = DumpBlock::new(&mut writer, info(&block.info), block.seq, block.portid)
+        .with_flags(running.dump.flags());
     let progress = running.dump.next(&mut there);
     drop(writer);
     block.records = give(records);
@@ -403,7 +454,7 @@ unsafe extern "C" fn next(
     progress.cast_signed()
 }
 
-unsafe extern "C" fn free_dump(running: *mut c_void) {
+pub unsafe extern "C" fn free_dump(running: *mut c_void) {
     // SAFETY: of `dump`, for the last time.
     drop(unsafe { Box::from_raw(running.cast::<Running>()) });
 }

@@ -55,6 +55,7 @@ fn begin() -> Result<Box<Shared<State>>> {
     }
     let pfnl = Pfnl::hold()?;
     let ovs = Ovs::register(&pfnl, try_box(Ports::try_new()?)?)?;
+    pfnl_nfnetlink::register(&pfnl, ovs.conntrack())?;
     let state = Shared::try_new(State { ovs, pfnl })?;
     EVERYWHERE.with(|states| try_push(states, state.clone()))?;
     try_box(state)
@@ -70,6 +71,15 @@ extern "C" fn ovs_vnet_init() -> c_int {
             0
         }
         Err(errno) => errno.freebsd(),
+    }
+}
+
+/// Once a second: connections whose time is over go, also where no new ones come.
+#[unsafe(no_mangle)]
+extern "C" fn ovs_tick() {
+    for index in 0.. {
+        let Some(state) = EVERYWHERE.with(|states| states.get(index).cloned()) else { break };
+        state.ovs.tick();
     }
 }
 

@@ -7,11 +7,11 @@ use crate::hook::Hook;
 use crate::limits::Limits;
 use crate::protocol::Protocol;
 use crate::queue::{Charging, Delivery};
-use crate::registry::Registered;
+use crate::registry::{FamilyInfo, Registered};
 use crate::socket::{SockType, Socket, State};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use pfnl_platform::{Errno, Mutex, Platform, Result, Shared, try_push};
 
 /// Sockets, groups and families that know of each other.
@@ -26,6 +26,8 @@ pub struct Domain<P: Platform> {
     pub(crate) hook: Option<Box<dyn Hook>>,
     /// Who answers; `None`: the families of generic netlink.
     pub(crate) protocol: Option<Box<dyn Protocol>>,
+    /// Nobody answers any more. Set under the request lock.
+    ended: AtomicBool,
     /// Domains of other protocols.
     others: P::Mutex<Vec<Shared<Domain<P>>>>,
 }
@@ -110,8 +112,27 @@ impl<P: Platform> Domain<P> {
             next_random: AtomicU32::new(u32::from_ne_bytes(seed)),
             hook,
             protocol,
+            ended: AtomicBool::new(false),
             others: P::Mutex::try_new(c"pfnl protocols", Vec::new())?,
         })
+    }
+
+    /// Takes back what [`Domain::serve`] gave. When this returns no request is being handled and its dumps have been
+    /// freed; sockets that are open are refused with `EOPNOTSUPP` whatever they ask for.
+    pub fn end(&self, protocol: &Shared<Domain<P>>) {
+        self.others.lock().retain(|other| !Shared::same(other, protocol));
+        let _requests = protocol.requests.lock();
+        // Relaxed: read and written under the request lock.
+        protocol.ended.store(true, Ordering::Relaxed);
+        while let Some(dump) = protocol.dump_of(FamilyInfo::NONE) {
+            drop(dump);
+        }
+    }
+
+    /// Whether nobody answers any more; the request lock is held.
+    pub(crate) fn has_ended(&self) -> bool {
+        // Relaxed: as in `end`.
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// The protocol's number in socket(2).

@@ -43,6 +43,11 @@ impl<'w, 'b> DumpBlock<'w, 'b> {
     pub fn new(writer: &'w mut Writer<'b>, family: FamilyInfo, seq: u32, portid: u32) -> DumpBlock<'w, 'b> {
         DumpBlock { writer, family, seq, portid, flags: 0 }
     }
+
+    /// With [`Dump::flags`].
+    pub fn with_flags(self, flags: u16) -> DumpBlock<'w, 'b> {
+        DumpBlock { flags, ..self }
+    }
 }
 
 impl DumpBlock<'_, '_> {

@@ -118,7 +118,7 @@ impl<P: Platform> Domain<P> {
     }
 
     /// Takes a dump of a family away from its socket, which reads an error for its end.
-    fn dump_of(&self, info: FamilyInfo) -> Option<Box<dyn Dump>> {
+    pub(crate) fn dump_of(&self, info: FamilyInfo) -> Option<Box<dyn Dump>> {
         self.tables.lock().open.iter().find_map(|socket| socket.dump.lock().as_mut()?.end(info))
     }
 

@@ -69,7 +69,18 @@ pub struct Call<'a> {
     pub(crate) bus: &'a dyn Bus,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// A request that came from another module of a kernel.
+    pub fn new(
+        message: Message<'a>,
+        portid: u32,
+        sender: Credentials,
+        extack: &'a mut Extack,
+        bus: &'a dyn Bus,
+    ) -> Call<'a> {
+        Call { message, portid, sender, extack, bus }
+    }
+
     /// Sends an answer of type `kind` to the requester.
     ///
     /// # Errors
@@ -81,6 +92,11 @@ impl Call<'_> {
         writer.message(header, fill);
         writer.finish()?;
         Ok(self.bus.unicast(self.portid, bytes)?)
+    }
+
+    /// The way to sockets.
+    pub fn bus(&self) -> &'a dyn Bus {
+        self.bus
     }
 
     /// Whether all bits of a flag are set in the netlink header.

@@ -4,6 +4,7 @@ use crate::Dump;
 use crate::bus::{Bus, GroupId};
 use crate::domain::Domain;
 use crate::family::{Context, FamilyDef, Request};
+use crate::protocol::Protocol;
 use alloc::boxed::Box;
 use pfnl_platform::{Errno, Platform, Result, Shared, try_box};
 use pfnl_proto::msg::Header;
@@ -22,6 +23,12 @@ pub trait Registry {
     /// # Errors
     /// `ENOMEM`.
     fn bus(&self) -> Result<Box<dyn Bus>>;
+
+    /// Serves a protocol beside generic netlink; gives the bus of its groups.
+    ///
+    /// # Errors
+    /// As [`Domain::serve`].
+    fn serve(&self, protocol: Box<dyn Protocol>) -> Result<Box<dyn Bus>>;
 }
 
 impl<P: Platform> Registry for Shared<Domain<P>> {
@@ -31,6 +38,10 @@ impl<P: Platform> Registry for Shared<Domain<P>> {
 
     fn bus(&self) -> Result<Box<dyn Bus>> {
         Ok(try_box(self.clone())?)
+    }
+
+    fn serve(&self, protocol: Box<dyn Protocol>) -> Result<Box<dyn Bus>> {
+        Ok(try_box(Domain::serve(self, protocol)?)?)
     }
 }
 

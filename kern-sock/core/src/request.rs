@@ -27,7 +27,12 @@ pub(crate) fn handle<P: Platform>(socket: &Shared<State<P>>, datagram: &[u8], se
     let _requests = socket.domain.requests.lock();
     if let Some(protocol) = &socket.domain.protocol {
         let Some(first) = Messages::new(datagram).next() else { return };
-        match protocol.admit(&first, sender.net_admin && socket.opener.net_admin) {
+        let privileged = sender.net_admin && socket.opener.net_admin;
+        let admission = match socket.domain.has_ended() {
+            true => Admission::Refuse(Errno::EOPNOTSUPP),
+            false => protocol.admit(&first, privileged),
+        };
+        match admission {
             Admission::Run => {}
             Admission::Refuse(errno) => return acknowledge(socket, &first, Err(errno), &Extack::default()),
             Admission::Ignore => return,

@@ -11,7 +11,7 @@
 #ifndef PFNL_FAMILY_H
 #define PFNL_FAMILY_H
 
-#define	PFNL_FAMILY_ABI		1
+#define	PFNL_FAMILY_ABI		2
 
 struct pfnl_str {
 	const char	*text;		/* not terminated */
@@ -95,6 +95,7 @@ struct pfnl_outcome {
 	uint16_t	 missing;
 	uint8_t		 cookie[20];
 	uint8_t		 cookie_len;
+	uint16_t	 dump_flags;	/* of every message of a dump that has begun */
 };
 #define	PFNL_HAS_OFFSET		0x01
 #define	PFNL_HAS_MISSING	0x02
@@ -134,6 +135,7 @@ struct pfnl_family {
 	size_t			 op_count;
 	const struct pfnl_str	*groups;
 	size_t			 group_count;
+	uint64_t		 admin_groups;	/* a bit for each that needs CAP_NET_ADMIN to join */
 	uint32_t		 own_table;
 	uint8_t			 version;
 	void			*state;
@@ -142,6 +144,38 @@ struct pfnl_family {
 	int	(*dump_next)(void *dump, struct pfnl_block *, struct pfnl_outcome *);
 	void	(*dump_free)(void *dump);
 };
+
+/* A request of a protocol beside generic netlink, as it came. All of it is there until its handler returns. */
+struct pfnl_call {
+	const void	*message;	/* whole */
+	size_t		 len;
+	const void	*bus;		/* for pfnl_call_unicast() */
+	uint32_t	 portid;	/* of the socket */
+	uint32_t	 pid;
+	uint32_t	 uid;
+	uint32_t	 gid;
+	bool		 net_admin;
+	bool		 net_broadcast;
+};
+
+/*
+ * Such a protocol. Everything but the functions and the state is copied; handlers are called one at a time. admit() looks
+ * at the first message of a datagram: PFNL_ADMIT_RUN, PFNL_ADMIT_IGNORE, or the error that it gets. request() gives a
+ * dump, or null.
+ */
+struct pfnl_protocol {
+	uint32_t	 abi;		/* PFNL_FAMILY_ABI */
+	int32_t		 number;
+	uint32_t	 groups;	/* the highest */
+	bool		 groups_are_public;
+	void		*state;
+	int	(*admit)(void *state, const void *message, size_t len, bool privileged);
+	void	*(*request)(void *state, const struct pfnl_call *, struct pfnl_outcome *);
+	int	(*dump_next)(void *dump, struct pfnl_block *, struct pfnl_outcome *);
+	void	(*dump_free)(void *dump);
+};
+#define	PFNL_ADMIT_RUN		0
+#define	PFNL_ADMIT_IGNORE	(-1)
 
 /* The current vnet's domain, held until it is given back; null without one. */
 void	*pfnl_domain_hold(void);
@@ -156,6 +190,14 @@ int	 pfnl_family_register_at(void *domain, const struct pfnl_family *, const str
 bool	 pfnl_family_place(void *domain, size_t groups, struct pfnl_info *);
 /* When this returns no handler runs, and dumps have been freed. May sleep; not to be called (nor needed) while the vnet is being destroyed. */
 void	 pfnl_family_unregister(void *domain, const struct pfnl_info *);
+/*
+ * Serves a protocol: its own domain for pfnl_multicast() and the like, held until it is given back; or null, and an error.
+ * pfnl_protocol_end() as pfnl_family_unregister(); it gives nothing back.
+ */
+void	*pfnl_protocol_serve(void *domain, const struct pfnl_protocol *, int *error);
+void	 pfnl_protocol_end(void *domain, void *own_domain);
+/* As pfnl_unicast(), while a request is being handled. */
+int	 pfnl_call_unicast(const struct pfnl_call *, uint32_t portid, struct pfnl_bytes);
 /* Takes the bytes, whatever it returns. Never sleeps. */
 int	 pfnl_unicast(void *domain, uint32_t portid, struct pfnl_bytes);
 void	 pfnl_multicast(void *domain, uint32_t group, const void *bytes, size_t len, uint32_t exclude);

@@ -292,6 +292,9 @@ pfnl_no_such_type(struct socket *so __unused, int protocol __unused, struct thre
 }
 static struct protosw pfnl_raw = PFNL_PROTOSW(SOCK_RAW, PFNL_PROTOCOL, pfnl_attach);
 static struct protosw pfnl_dgram = PFNL_PROTOSW(SOCK_DGRAM, PFNL_PROTOCOL, pfnl_attach);
+/* Served while openvswitch.ko is there. */
+static struct protosw netfilter_raw = PFNL_PROTOSW(SOCK_RAW, PFNL_NETFILTER, pfnl_attach);
+static struct protosw netfilter_dgram = PFNL_PROTOSW(SOCK_DGRAM, PFNL_NETFILTER, pfnl_attach);
 
 /* Other types: without these, socket(2) would blame the protocol. */
 #define	PFNL_NO_TYPE(type)	{ .pr_type = (type), .pr_attach = pfnl_no_such_type }
@@ -305,8 +308,8 @@ static struct domain pfnl_domain = {
 	.dom_family = PFNL_AF,
 	.dom_name = "pfnl",
 	.dom_flags = DOMF_UNLOADABLE,
-	.dom_nprotosw = 7,
-	.dom_protosw = { &pfnl_raw, &pfnl_dgram, &pfnl_none, &pfnl_stream, &pfnl_rdm, &pfnl_seqpacket, &pfnl_packet },
+	.dom_nprotosw = 9,
+	.dom_protosw = { &pfnl_raw, &pfnl_dgram, &netfilter_raw, &netfilter_dgram, &pfnl_none, &pfnl_stream, &pfnl_rdm, &pfnl_seqpacket, &pfnl_packet },
 };
 
 static int pfnl_takeover;
@@ -384,6 +387,7 @@ PFNL_SYSCTL_LIMIT(rcvbuf_default, PFNL_LIMIT_RECEIVE_DEFAULT, "Receive buffer of
 PFNL_SYSCTL_LIMIT(rcvbuf_max, PFNL_LIMIT_RECEIVE_MAX, "The most that SO_RCVBUF may ask for");
 PFNL_SYSCTL_LIMIT(sndbuf_default, PFNL_LIMIT_SEND_DEFAULT, "Send buffer of a new socket");
 PFNL_SYSCTL_LIMIT(sndbuf_max, PFNL_LIMIT_SEND_MAX, "The most that SO_SNDBUF may ask for");
+PFNL_SYSCTL_LIMIT(least_charge, PFNL_LIMIT_CHARGE, "What the shortest datagram takes of a receive buffer");
 
 /* ---- the module ---- */
 

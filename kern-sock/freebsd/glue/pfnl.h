@@ -39,6 +39,7 @@
  */
 #define	PFNL_AF		AF_VENDOR00
 #define	PFNL_PROTOCOL	16	/* NETLINK_GENERIC */
+#define	PFNL_NETFILTER	12	/* NETLINK_NETFILTER */
 
 #define	PFNL_SCM_CREDENTIALS	0x10002	/* as compat-headers' sys/socket.h */
 
@@ -139,6 +140,7 @@ void	 pfnl_vnet_uninit(void);
 #define	PFNL_LIMIT_RECEIVE_MAX		1
 #define	PFNL_LIMIT_SEND_DEFAULT		2
 #define	PFNL_LIMIT_SEND_MAX		3
+#define	PFNL_LIMIT_CHARGE		4
 u_int	 pfnl_limit(u_int which);
 int	 pfnl_set_limit(u_int which, u_int bytes);
 /* Whether unloading may begin (then no socket opens any more); pfnl_resume() takes that back. */

@@ -25,6 +25,7 @@ struct Remote {
     groups: Vec<String>,
     ops: Vec<sys::pfnl_op>,
     tables: Vec<Owned>,
+    admin_groups: u64,
     own_table: usize,
     hdrsize: usize,
     version: u8,
@@ -41,8 +42,14 @@ struct Calls {
         *const sys::pfnl_request,
         *mut sys::pfnl_outcome,
     ) -> *mut c_void,
-    next: unsafe extern "C" fn(*mut c_void, *mut sys::pfnl_block, *mut sys::pfnl_outcome) -> c_int,
-    free: unsafe extern "C" fn(*mut c_void),
+    dumps: DumpCalls,
+}
+
+/// What dumps of another module are gone on with, and freed.
+#[derive(Clone, Copy)]
+pub struct DumpCalls {
+    pub next: unsafe extern "C" fn(*mut c_void, *mut sys::pfnl_block, *mut sys::pfnl_outcome) -> c_int,
+    pub free: unsafe extern "C" fn(*mut c_void),
 }
 
 // SAFETY: a family's state is used from any thread; its module vouches for that.
@@ -128,7 +135,7 @@ fn policy(row: &sys::pfnl_row) -> Option<Policy> {
 ///
 /// # Safety
 /// `place` points to `len` values that stay as they are for as long as the result is used; anything if `len` is 0.
-unsafe fn slice<'a, T>(place: *const T, len: usize) -> &'a [T] {
+pub unsafe fn slice<'a, T>(place: *const T, len: usize) -> &'a [T] {
     // SAFETY: the caller's.
     if len == 0 { &[] } else { unsafe { core::slice::from_raw_parts(place, len) } }
 }
@@ -175,10 +182,11 @@ impl Remote {
                 groups,
                 ops: try_to_vec(slice(def.ops, def.op_count))?,
                 tables,
+                admin_groups: def.admin_groups,
                 own_table: def.own_table as usize,
                 hdrsize: def.hdrsize as usize,
                 version: def.version,
-                calls: Calls { state: def.state, run, dump, next, free },
+                calls: Calls { state: def.state, run, dump, dumps: DumpCalls { next, free } },
             })
         }
     }
@@ -188,19 +196,10 @@ impl Remote {
     /// # Safety
     /// `outcome` is what a function of this family left.
     unsafe fn outcome(&self, outcome: &sys::pfnl_outcome) -> Result<(), Error> {
-        if outcome.error == 0 {
-            return Ok(());
-        }
-        let has = |what: u32| outcome.has & what != 0;
-        let row = || self.tables.get(outcome.table as usize).and_then(|own| own.table().row(outcome.row));
-        Err(Error {
-            errno: Errno::from_linux(outcome.error).unwrap_or(Errno::EINVAL),
-            // SAFETY: the caller's.
-            text: unsafe { text(outcome.text) },
-            offset: has(sys::PFNL_HAS_OFFSET).then_some(outcome.offset),
-            row: has(sys::PFNL_HAS_ROW).then(row).flatten(),
-            missing: has(sys::PFNL_HAS_MISSING).then_some(outcome.missing),
-            missing_in: has(sys::PFNL_HAS_MISSING_IN).then_some(outcome.missing_in),
+        // SAFETY: the caller's.
+        unsafe { result(outcome) }.map_err(|error| {
+            let row = || self.tables.get(outcome.table as usize).and_then(|own| own.table().row(outcome.row));
+            Error { row: (outcome.has & sys::PFNL_HAS_ROW != 0).then(row).flatten(), ..error }
         })
     }
 
@@ -260,6 +259,11 @@ impl Family for Remote {
         self.groups.get(index).map_or("", |name| name)
     }
 
+    fn is_admin_group(&self, index: usize) -> bool {
+        let bit = u32::try_from(index).ok().and_then(|index| 1u64.checked_shl(index));
+        bit.is_some_and(|bit| self.admin_groups & bit != 0)
+    }
+
     fn op(&self, index: usize) -> Option<OpInfo> {
         let op = self.ops.get(index)?;
         Some(OpInfo {
@@ -294,15 +298,34 @@ impl Family for Remote {
             if dump.is_null() {
                 return Err(Errno::ENOMEM.into());
             }
-            let dump = RemoteDump { dump, calls: self.calls };
-            Ok(try_box(dump)?)
+            RemoteDump::boxed(dump, self.calls.dumps, &outcome)
         }
     }
 }
 
+/// What became of a request, but for the row that was broken.
+///
+/// # Safety
+/// `outcome` is what a function of another module left.
+pub unsafe fn result(outcome: &sys::pfnl_outcome) -> Result<(), Error> {
+    if outcome.error == 0 {
+        return Ok(());
+    }
+    let has = |what: u32| outcome.has & what != 0;
+    Err(Error {
+        errno: Errno::from_linux(outcome.error).unwrap_or(Errno::EINVAL),
+        // SAFETY: the caller's.
+        text: unsafe { text(outcome.text) },
+        offset: has(sys::PFNL_HAS_OFFSET).then_some(outcome.offset),
+        row: None,
+        missing: has(sys::PFNL_HAS_MISSING).then_some(outcome.missing),
+        missing_in: has(sys::PFNL_HAS_MISSING_IN).then_some(outcome.missing_in),
+    })
+}
+
 /// # Safety
 /// `outcome` is what a function of the family left.
-unsafe fn take_extras(extack: &mut Extack, outcome: &sys::pfnl_outcome) {
+pub unsafe fn take_extras(extack: &mut Extack, outcome: &sys::pfnl_outcome) {
     // SAFETY: the caller's.
     if let Some(warning) = unsafe { text(outcome.warning) } {
         extack.text = Some(warning);
@@ -316,15 +339,34 @@ unsafe fn take_extras(extack: &mut Extack, outcome: &sys::pfnl_outcome) {
 ///
 /// # Invariants
 /// `dump` is the module's until `free` is called with it, once.
-struct RemoteDump {
+pub struct RemoteDump {
     dump: *mut c_void,
-    calls: Calls,
+    calls: DumpCalls,
+    flags: u16,
+}
+
+impl RemoteDump {
+    /// A dump that has begun; without memory it is freed.
+    ///
+    /// # Safety
+    /// `dump` is to be used and freed by `calls`, and ours now.
+    pub unsafe fn boxed(
+        dump: *mut c_void,
+        calls: DumpCalls,
+        outcome: &sys::pfnl_outcome,
+    ) -> Result<Box<dyn Dump>, Error> {
+        Ok(try_box(RemoteDump { dump, calls, flags: outcome.dump_flags })?)
+    }
 }
 
 // SAFETY: as Calls.
 unsafe impl Send for RemoteDump {}
 
 impl Dump for RemoteDump {
+    fn flags(&self) -> u16 {
+        self.flags
+    }
+
     fn next(&mut self, block: &mut DumpBlock<'_, '_>) -> Result<Progress, Error> {
         let ((seq, portid), family) = (block.names(), block.family());
         let info = sys::pfnl_info { first_group: family.group(0).0, id: family.id, version: family.version };
@@ -358,7 +400,7 @@ impl Drop for RemoteDump {
 
 /// # Safety
 /// `bytes` came from pfnl_malloc and is ours, or its capacity is 0.
-unsafe fn bytes(bytes: sys::pfnl_bytes) -> Vec<u8> {
+pub unsafe fn bytes(bytes: sys::pfnl_bytes) -> Vec<u8> {
     if bytes.capacity == 0 {
         return Vec::new();
     }
@@ -368,7 +410,7 @@ unsafe fn bytes(bytes: sys::pfnl_bytes) -> Vec<u8> {
 
 /// # Safety
 /// From [`pfnl_domain_hold`], not released yet.
-unsafe fn domain<'a>(domain: *mut c_void) -> &'a Shared<Domain<Kernel>> {
+pub unsafe fn domain<'a>(domain: *mut c_void) -> &'a Shared<Domain<Kernel>> {
     // SAFETY: the caller's.
     unsafe { &*domain.cast() }
 }

@@ -24,6 +24,7 @@ mod delivery;
 mod family;
 mod kept;
 mod option;
+mod protocol;
 mod receive;
 mod send;
 mod socket;

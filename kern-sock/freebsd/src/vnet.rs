@@ -24,9 +24,13 @@ extern "C" fn pfnl_limit(which: u32) -> u32 {
 /// Sets it, for sockets that are opened and options that are set from now on.
 #[unsafe(no_mangle)]
 extern "C" fn pfnl_set_limit(which: u32, bytes: u32) -> c_int {
-    /// What Linux doubles must still be an int.
-    const MOST: u32 = 1 << 29;
-    if !(4096..=MOST).contains(&bytes) {
+    let fits = match which {
+        // No less than a message without a payload, no more than a page.
+        sys::PFNL_LIMIT_CHARGE => (640..=4096).contains(&bytes),
+        // What Linux doubles must still be an int.
+        _ => (4096..=1 << 29).contains(&bytes),
+    };
+    if !fits {
         return Errno::EINVAL.freebsd();
     }
     crate::code(domain().map(|domain| {
@@ -41,6 +45,7 @@ fn limit(limits: &mut Limits, which: u32) -> &mut usize {
         sys::PFNL_LIMIT_RECEIVE_DEFAULT => &mut limits.receive_default,
         sys::PFNL_LIMIT_RECEIVE_MAX => &mut limits.receive_max,
         sys::PFNL_LIMIT_SEND_DEFAULT => &mut limits.send_default,
+        sys::PFNL_LIMIT_CHARGE => &mut limits.least_charge,
         _ => &mut limits.send_max,
     }
 }

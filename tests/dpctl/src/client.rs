@@ -16,6 +16,31 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Sends a request and gathers what answers it, up to its acknowledgement or its dump's end.
+pub fn exchange(socket: &Socket, seq: u32, request: &[u8]) -> Result<Vec<Vec<u8>>> {
+    socket.send(request)?;
+    let mut answers = Vec::new();
+    loop {
+        let datagram = socket.receive(PATIENCE)?.ok_or("no answer")?;
+        for message in Messages::new(&datagram) {
+            if message.header.seq != seq {
+                continue;
+            }
+            match message.header.kind {
+                NLMSG_ERROR | NLMSG_DONE => {
+                    let error = message.payload().first_chunk().map_or(0, |error| i32::from_ne_bytes(*error));
+                    return if error == 0 {
+                        Ok(answers)
+                    } else {
+                        Err(io::Error::from_raw_os_error(-error).into())
+                    };
+                }
+                _ => answers.push(message.bytes.to_vec()),
+            }
+        }
+    }
+}
+
 /// Who asks.
 pub struct Client {
     pub socket: Socket,
@@ -69,38 +94,12 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Sends a request and gathers what answers it, up to its acknowledgement or its dump's end.
-    fn exchange(&mut self, request: &[u8]) -> Result<Vec<Vec<u8>>> {
-        self.socket.send(request)?;
-        let mut answers = Vec::new();
-        loop {
-            let datagram = self.socket.receive(PATIENCE)?.ok_or("no answer")?;
-            for message in Messages::new(&datagram) {
-                if message.header.seq != self.seq {
-                    continue;
-                }
-                match message.header.kind {
-                    NLMSG_ERROR | NLMSG_DONE => {
-                        let error =
-                            message.payload().first_chunk().map_or(0, |error| i32::from_ne_bytes(*error));
-                        return if error == 0 {
-                            Ok(answers)
-                        } else {
-                            Err(io::Error::from_raw_os_error(-error).into())
-                        };
-                    }
-                    _ => answers.push(message.bytes.to_vec()),
-                }
-            }
-        }
-    }
-
     /// A family's id and its first group.
     pub fn family(&mut self, name: &'static str) -> Result<(u16, Option<u32>)> {
         let request = self.build(genl::GENL_ID_CTRL, cmd::GETFAMILY, NLM_F_ACK, |w| {
             get_family::Put(w).family_name(name.as_bytes());
         })?;
-        let answers = self.exchange(&request)?;
+        let answers = exchange(&self.socket, self.seq, &request)?;
         let answer = answers.first().ok_or("no answer")?;
         let attrs = Attrs::new(answer.get(genl::USER_HEADER..).ok_or("too short")?, 0);
         let view = ctrl::View::parse(attrs, Level::Liberal)?;
@@ -130,7 +129,7 @@ impl Client {
             w.raw_fixed(&OvsHeader { dp_ifindex });
             fill(w);
         })?;
-        let answers = self.exchange(&request)?;
+        let answers = exchange(&self.socket, self.seq, &request)?;
         Ok(answers.iter().flat_map(|bytes| Messages::new(bytes)).filter_map(|m| Reply::read(&m)).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! The commands.
 
 use crate::client::{Client, Reply, Result};
-use crate::{USAGE, storm};
+use crate::{USAGE, conntrack, storm};
 use pfnl_odp::Ports;
 use pfnl_proto::msg::{Messages, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO};
 use pfnl_proto::ovs::{
@@ -12,6 +12,12 @@ use pfnl_proto::{Attrs, Level};
 use std::time::{Duration, Instant};
 
 pub fn run(arguments: &[&str]) -> Result<()> {
+    match *arguments {
+        ["connections"] => return conntrack::count(),
+        ["flush-connections"] => return conntrack::flush(),
+        ["watch-connections", seconds] => return conntrack::watch(seconds.parse()?),
+        _ => {}
+    }
     let client = &mut Client::open()?;
     match *arguments {
         ["add-dp", name] => client

@@ -6,6 +6,7 @@
 
 mod client;
 mod commands;
+mod conntrack;
 mod sock;
 mod storm;
 
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: dpctl COMMAND
   learn DP [SECONDS]                               takes upcalls: floods, and sets up flows
   sink DP [SECONDS]                                asks for upcalls and reads none
   watch [SECONDS]                                  says which ports come and go
+  connections | flush-connections                  tracked ones, by NETLINK_NETFILTER
+  watch-connections SECONDS                        says which come and go
   hold-dump DP SECONDS                             leaves a dump half read
   storm DP SEED COUNT                              malformed requests";
 

@@ -19,7 +19,7 @@ pub fn end_with_reader() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// A socket of NETLINK_GENERIC.
+/// A netlink socket.
 pub struct Socket(OwnedFd);
 
 fn check(result: isize) -> Result<usize> {
@@ -27,12 +27,17 @@ fn check(result: isize) -> Result<usize> {
 }
 
 impl Socket {
-    /// Opens one and gives it a portid.
+    /// Opens one of NETLINK_GENERIC and gives it a portid.
     pub fn open() -> Result<Socket> {
+        Socket::of(NETLINK_GENERIC)
+    }
+
+    /// Opens one of a protocol and gives it a portid.
+    pub fn of(protocol: i32) -> Result<Socket> {
         let family = std::env::var("PFNL_AF").ok().and_then(|family| family.parse().ok()).unwrap_or(FAMILY);
         // SAFETY: no memory is involved; the descriptor is fresh.
         let socket = unsafe {
-            let fd = libc::socket(family, libc::SOCK_RAW, NETLINK_GENERIC);
+            let fd = libc::socket(family, libc::SOCK_RAW, protocol);
             check(fd as isize)?;
             Socket(OwnedFd::from_raw_fd(fd))
         };

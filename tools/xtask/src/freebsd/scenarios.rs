@@ -3,6 +3,7 @@
 use crate::sh;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// How many of a hundred must be equal.
@@ -57,10 +58,7 @@ const NAME: &str = "sendmsg(2) refuses a name of no length before the protocol s
 
 /// Compares a transcript with what the same program says here.
 pub fn compare(freebsd: &str) -> Result<()> {
-    let target = sh::target()?;
-    sh::run(sh::cargo()?.args(["build", "--quiet", "-p", "pfnl-scenarios"]))?;
-    let program = target.join("debug/pfnl-scenarios");
-    let linux = sh::read(Command::new(program).arg("all")).context("the scenarios on this machine")?;
+    let linux = sh::read(Command::new(program()?).arg("all")).context("the scenarios on this machine")?;
     let (linux, freebsd) = (parts(&linux), parts(freebsd));
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (mut equal, mut counted, mut surprises) = (0, 0, Vec::new());
@@ -92,13 +90,22 @@ pub fn compare(freebsd: &str) -> Result<()> {
     Ok(())
 }
 
-/// This machine's greatest buffers, as variables for a shell.
-pub fn limits() -> String {
+/// The scenarios as a program of this machine.
+fn program() -> Result<PathBuf> {
+    sh::run(sh::cargo()?.args(["build", "--quiet", "-p", "pfnl-scenarios"]))?;
+    Ok(sh::target()?.join("debug/pfnl-scenarios"))
+}
+
+/// This machine's greatest buffers and what it charges for a short datagram, as variables for a shell.
+pub fn limits() -> Result<String> {
     let limit = |name: &str| {
         let text = std::fs::read_to_string(format!("/proc/sys/net/core/{name}")).unwrap_or_default();
         text.trim().parse().unwrap_or(212_992_u32)
     };
-    format!("RMEM_MAX={} WMEM_MAX={}", limit("rmem_max"), limit("wmem_max"))
+    let acks = sh::read(Command::new(program()?).args(["run", "charge/acks"]))?;
+    let charged = acks.lines().find_map(|line| line.strip_prefix("0: charged ")?.split(' ').next());
+    let charged = charged.context("what this machine charges")?;
+    Ok(format!("RMEM_MAX={} WMEM_MAX={} LEAST_CHARGE={charged}", limit("rmem_max"), limit("wmem_max")))
 }
 
 fn parts(text: &str) -> BTreeMap<String, String> {
