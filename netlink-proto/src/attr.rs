@@ -22,11 +22,6 @@ pub struct Attr<'a> {
 }
 
 impl<'a> Attr<'a> {
-    /// An attribute that was taken apart before.
-    pub(crate) fn new(raw_type: u16, offset: u32, payload: &'a [u8]) -> Attr<'a> {
-        Attr { raw_type, offset, payload }
-    }
-
     /// Its number in its table, without the flag bits.
     #[inline]
     pub fn number(&self) -> u16 {

@@ -47,11 +47,19 @@ fn far(attrs: Attrs<'_>, number: u16) -> Option<Attr<'_>> {
     attrs.filter(|attr| attr.number() == number).last()
 }
 
+/// Starts below this are not far.
+const NEAR: usize = (FAR as usize) << 2;
+
 impl Place {
+    /// Of a payload that starts below [`NEAR`], at a multiple of 4.
     #[inline]
+    fn near(start: usize, len: usize) -> Place {
+        Place((start as u32) << 14 | len as u32)
+    }
+
     fn new(start: usize, len: usize) -> Place {
-        let word = (start.wrapping_div(4) as u32).min(FAR);
-        Place(word << 16 | (len as u32 & 0xffff))
+        let len = len & 0xffff;
+        if start < NEAR { Place::near(start, len) } else { Place(FAR << 16 | len as u32) }
     }
 
     #[inline]
@@ -217,29 +225,24 @@ const FAILED: &str = "Attribute failed policy validation";
 /// Finds the place of each attribute, and whether bytes are left over. One function for all tables: kernels are small.
 fn fill(attrs: Attrs<'_>, table: &'static Table, level: Level, places: &mut [Place]) -> Result<bool, Error> {
     let whole = attrs.bytes();
+    // Where no number may come twice, all of a place's bits count.
     let (lens, once) = match level {
-        Level::Exact => (table.exact, true),
-        Level::Liberal => (table.liberal, false),
-        Level::Strict => (Default::default(), false),
+        Level::Exact => (table.exact, u32::MAX),
+        Level::Liberal => (table.liberal, 0),
+        Level::Strict => (Default::default(), 0),
     };
     let mut at = 0_usize;
     while let Some(header) = whole.get(at..).and_then(|rest| rest.first_chunk()) {
         let (len, raw_type) = split(header);
         let start = at.wrapping_add(NLA_HDRLEN); // within the run, as everything here
         let Some(payload) = whole.get(start..at.wrapping_add(len)) else { break };
-        let number = raw_type & NLA_TYPE_MASK;
+        let number = usize::from(raw_type & NLA_TYPE_MASK);
         // What is fine by its length alone has been looked at enough. That is nearly all there is.
-        let fits = lens.get(usize::from(number)).is_some_and(|lens| lens.admit(payload.len()));
-        let known = fits || {
-            let attr = Attr::new(raw_type, attrs.base().saturating_add(at as u32), payload);
-            check(&attr, table, level)?
-        };
-        // Numbers outside the table (liberal only) have no place, and need none.
-        if known && let Some(place) = places.get_mut(usize::from(number)) {
-            if place.0 != 0 && once {
-                return Err(Error::new(Errno::EINVAL));
+        match (lens.get(number), places.get_mut(number)) {
+            (Some(lens), Some(place)) if lens.admit(payload.len()) && place.0 & once == 0 && start < NEAR => {
+                *place = Place::near(start, payload.len());
             }
-            *place = Place::new(start, payload.len());
+            _ => note(attrs, at, table, level, places)?,
         }
         // The last attribute's padding may be missing.
         at = at.wrapping_add(align(len));
@@ -252,9 +255,31 @@ fn fill(attrs: Attrs<'_>, table: &'static Table, level: Level, places: &mut [Pla
     }
 }
 
-/// Looks at an attribute closely: whether the table has it, or what is wrong with it.
+/// Looks closely at the attribute at a place in the run, and notes where it is. It is there.
 #[cold]
 #[inline(never)]
+fn note(
+    attrs: Attrs<'_>,
+    at: usize,
+    table: &'static Table,
+    level: Level,
+    places: &mut [Place],
+) -> Result<(), Error> {
+    let bytes = attrs.bytes().get(at..).unwrap_or_default();
+    let Some(attr) = Attrs::new(bytes, attrs.base().saturating_add(at as u32)).next() else { return Ok(()) };
+    // Numbers outside the table (liberal only) have no place, and need none.
+    if check(&attr, table, level)?
+        && let Some(place) = places.get_mut(usize::from(attr.number()))
+    {
+        if place.0 != 0 && level == Level::Exact {
+            return Err(Error::new(Errno::EINVAL));
+        }
+        *place = Place::new(at.saturating_add(NLA_HDRLEN), attr.payload().len());
+    }
+    Ok(())
+}
+
+/// Whether the table has an attribute, or what is wrong with it.
 fn check(attr: &Attr<'_>, table: &'static Table, level: Level) -> Result<bool, Error> {
     let row = table.row(attr.number());
     match level {

@@ -106,6 +106,13 @@ macro_rules! attributes {
             #[allow(clippy::should_implement_trait)]
             impl<'w, 'b> Put<'w, 'b> {
                 $($crate::attribute_setter! { $(#[$row_doc])* $number $field: $kind $(($($arg)*))? })*
+
+                /// Writes again what a view has read, in the order of the numbers; nests as they are.
+                #[inline]
+                pub fn again(&mut self, view: &View<'_>) -> &mut Self {
+                    $($crate::attribute_copy! { self view $field: $kind })*
+                    self
+                }
             }
         }
     )*};
@@ -238,6 +245,39 @@ macro_rules! attribute_getter {
         pub fn $field(&self) -> Option<$ty> {
             let read: fn(&'a [u8]) -> Option<$ty> = $read;
             self.0.payload($number).and_then(read)
+        }
+    };
+}
+
+/// Writes a row's attribute again.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! attribute_copy {
+    ($put:ident $view:ident $field:ident: pad) => {};
+    ($put:ident $view:ident $field:ident: flag) => {
+        if $view.$field() {
+            $put.$field();
+        }
+    };
+    ($put:ident $view:ident $field:ident: fixed) => {
+        if let Some(value) = $view.$field() {
+            $put.$field(&value);
+        }
+    };
+    ($put:ident $view:ident $field:ident: nest) => {
+        if let Some(inside) = $view.$field() {
+            $put.$field(|w| _ = w.raw(inside.bytes()));
+        }
+    };
+    ($put:ident $view:ident $field:ident: list) => {
+        $crate::attribute_copy! { $put $view $field: nest }
+    };
+    ($put:ident $view:ident $field:ident: array) => {
+        $crate::attribute_copy! { $put $view $field: nest }
+    };
+    ($put:ident $view:ident $field:ident: $value:ident) => {
+        if let Some(value) = $view.$field() {
+            $put.$field(value);
         }
     };
 }

@@ -15,7 +15,7 @@ pub enum Kind {
     Sint(u8),
     /// An unsigned integer in network byte order.
     Be(u8),
-    /// Text of at most that many bytes, not counting the NUL that may end it.
+    /// Text of at most that many bytes (0 = no limit), not counting the NUL that may end it.
     String(u16),
     /// As `String`, and the NUL must be there.
     NulString(u16),
@@ -51,7 +51,7 @@ impl Kind {
             Kind::Flag => Len::Exact(0),
             Kind::Uint(n) | Kind::Sint(n) | Kind::Be(n) => Len::Exact(*n as u16),
             Kind::Struct(n) => Len::Exact(*n),
-            Kind::Bytes(0) => Len::Any,
+            Kind::Bytes(0) | Kind::String(0) | Kind::NulString(0) => Len::Any,
             Kind::Bytes(n) => Len::Max(*n),
             Kind::String(n) | Kind::NulString(n) => Len::Max(n.saturating_add(1)),
             Kind::Pad | Kind::U32s | Kind::Nest(_) | Kind::List(_) | Kind::Array(_) => Len::Any,
