@@ -35,11 +35,12 @@ pub(crate) fn output<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
 ) {
     let Some(vport) = dp.ports.get(section, number) else { return };
     let port = vport.port();
-    // A device that is down sends nothing, and one with Ethernet headers nothing without.
+    // A device that is down sends nothing, and one with Ethernet headers nothing without. As on Linux, that
+    // is not counted.
     let (tunnel, inside) = (port.tunnel(), Inside::of(key));
     let takes = tunnel.map_or(inside == Inside::Ethernet, |tunnel| tunnel.takes(inside));
     if !port.is_up() || !takes {
-        return vport.count_tx_dropped();
+        return;
     }
     let through = match (tunnel, out.tunnel) {
         (None, _) => None,

@@ -82,6 +82,8 @@ headers! {
     Ipv6 { flow: Be32, len: Be16, next: u8, hlimit: u8, src: [u8; 16], dst: [u8; 16], }
     /// How extension headers start; `len` counts 8 (AH: 4) bytes and the fourth byte is routing's segments left.
     Ext { next: u8, len: u8, kind: u8, left: u8, }
+    /// As much of it as tells where the next one is.
+    ExtStart { next: u8, len: u8, }
     /// The fragment header: 13 bits of offset, and the more-fragments bit.
     Fragment { next: u8, reserved: u8, offset: Be16, id: Be32, }
     /// What of it says that there is a fragment.

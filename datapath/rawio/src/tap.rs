@@ -87,6 +87,16 @@ impl Tap {
         })
     }
 
+    /// From now on the kernel completes checksums and cuts segments itself, before it gives us frames.
+    ///
+    /// # Errors
+    /// `EBADFD` when the interface is gone.
+    pub fn leave_nothing(&self) -> Result<()> {
+        // SAFETY: TUNSETOFFLOAD takes its bits as the argument itself; there is no memory in it.
+        check(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, 0 as libc::c_ulong) } as isize)
+            .map(drop)
+    }
+
     /// Whether the interface still exists, be it in another network namespace.
     pub fn is_attached(&self) -> bool {
         // SAFETY: all-zero bytes are valid for this plain C struct.

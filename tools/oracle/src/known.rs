@@ -25,7 +25,7 @@ fn rules() -> impl Iterator<Item = Rule> {
 }
 
 /// Whether a name fits a pattern with stars.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((start, "")) => name.starts_with(start),

@@ -1,5 +1,7 @@
 //! `pfnl-oracle`: compares pfnl with a real Linux kernel, now (`run`) or as it was recorded (`record`, `replay`).
 
+mod by_packets;
+
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use pfnl_oracle::compare::Parts;
@@ -11,8 +13,15 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
+    /// What to do; `run` if nothing is said.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// With packets: where the recording is, instead of its place.
+    #[arg(long, global = true)]
+    recording: Option<PathBuf>,
+    /// Packets instead of requests: the same flows and the same packets through both.
+    #[arg(long, global = true)]
+    packets: bool,
     /// Where what is fetched and built is kept.
     #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/oracle"))]
     cache: PathBuf,
@@ -45,7 +54,7 @@ struct Arguments {
     threshold: f64,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Copy, Subcommand)]
 enum Command {
     /// Boots Linux and compares pfnl with it.
     Run,
@@ -59,7 +68,11 @@ enum Command {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    match arguments.command {
+    let command = arguments.command.unwrap_or(Command::Run);
+    if arguments.packets {
+        return by_packets::main(&arguments, command);
+    }
+    match command {
         Command::Run => {
             let (head, recorded) = ask_linux(&arguments)?;
             compare(&arguments, &head, &recorded)

@@ -165,7 +165,7 @@ pub fn replay(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> 
     let families = &head.families;
     let mut report = Report::default();
     if is_wanted("socket", only) {
-        let seen = probes(&mut Inside::new(families, &head.interfaces)?, families)?;
+        let seen = probes(&mut Inside::<pfnl_platform::User>::new(families, &head.interfaces)?, families)?;
         for (name, pfnl) in seen {
             let Some((_, linux)) = head.probes.iter().find(|(probe, _)| *probe == name) else { continue };
             let case = Case { name, socket: EXTACK, tx: Vec::new(), counted: true, heard: false };
@@ -174,7 +174,7 @@ pub fn replay(head: &Head, recorded: &[Recorded], only: &str) -> Result<Report> 
     }
     for (asked, answers) in recorded.iter().filter(|(scenario, _)| is_wanted(scenario.name, only)) {
         // A new one each time: what one scenario leaves behind must not be another's trouble.
-        let mut pfnl = Inside::new(families, &head.interfaces)?;
+        let mut pfnl = Inside::<pfnl_platform::User>::new(families, &head.interfaces)?;
         let got = scenario(&mut pfnl, families, asked)?;
         for ((case, linux), pfnl) in asked.cases.iter().zip(answers).zip(&got) {
             report.add(case, linux.clone(), Parts::of(pfnl, families), families);

@@ -21,6 +21,7 @@ use crate::packet::Packet;
 use crate::port::{PORT_LOCAL, Vport};
 use crate::tunnel::Inside;
 use crate::upcall::{Kind, Sample, Upcall};
+use crate::wire::ETH_HLEN;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use pfnl_platform::{Errno, Platform, Result, try_box};
@@ -47,7 +48,11 @@ pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
             (key.mac_proto, key.eth_type) = (MAC_NONE, Be16::new(ethertype));
         }
     }
-    let Ok(frame) = Frame::try_new(packet, &mut key) else { return vport.count_rx_error() };
+    if packet.len() < ETH_HLEN {
+        return vport.count_rx_error();
+    }
+    // One whose service header is not in order goes, and is nobody's error, as on Linux.
+    let Ok(frame) = Frame::try_new(packet, &mut key) else { return };
     let patience = tally.patience;
     let mut run = Run { dp, section, deferred: Vec::new(), taken: 0, depth: 0, patience, tally };
     // A packet that is lost on the way is no error of the caller's.
@@ -249,9 +254,13 @@ impl<'a, P: Platform, Pk: Packet, U: Upcall<P, Pk>> Run<'a, P, Pk, U> {
     /// Out of line, as what it does is not what a list's stack is for.
     #[inline(never)]
     fn output(&self, mut frame: Frame<P, Pk>, key: &FlowKey, port: u32, keep: usize) {
+        let Ok(untagged) = frame.untagged_len(key) else { return };
         if frame.seal().is_err() {
             return;
         }
+        // The tag is put in once the rest is cut.
+        let tag = frame.packet.len().saturating_sub(untagged);
+        let keep = keep.saturating_add(tag);
         let out = Out { tunnel: frame.tunnel.as_deref(), keep, mru: frame.mru };
         deliver::output(self.dp, self.section, port, key, frame.packet, &out);
     }

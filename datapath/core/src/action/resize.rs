@@ -18,26 +18,28 @@ pub(super) fn push_vlan<P: Platform, Pk: Packet>(
     tci: Be16,
 ) -> Result<()> {
     let new = Vlan { tci, tpid };
+    // As a tag goes into a frame: what says in a key that there is one is the drop eligible bit there.
+    let bare = Vlan { tci: tci & !Be16::new(VLAN_PRESENT), tpid };
     if key.mac_proto != MAC_ETHERNET {
         lift(frame, key)?;
     }
     let before = match frame.tag {
         Outer::Beside(old) => {
             insert_tag(frame, old)?;
-            (frame.tag, frame.protocol) = (Outer::Beside(new), old.tpid);
+            (frame.tag, frame.protocol) = (Outer::Beside(bare), old.tpid);
             frame.moved();
             return Ok(());
         }
         _ if key.mac_proto != MAC_ETHERNET => {
             // A list inside another may try.
-            (frame.tag, key.vlan) = (Outer::Beside(new), new);
+            (frame.tag, key.vlan) = (Outer::Beside(bare), new);
             return Ok(());
         }
         Outer::InFrame => outermost(frame)?.filter(|tag| tag.inside.is_some()),
         Outer::None => None,
     };
     let l2_len = frame.l2_len().saturating_add(VLAN_HLEN);
-    put_tag(frame, new)?;
+    put_tag(frame, bare)?;
     frame.tag = Outer::InFrame;
     match before {
         Some(Outermost { tpid, .. }) => {
@@ -113,7 +115,7 @@ pub(super) fn insert_tag<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, tag:
 fn put_tag<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, tag: Vlan) -> Result<()> {
     let head = insert(frame, ADDRESSES, VLAN_HLEN)?;
     let header: &mut TaggedEthernet = view(head, 0)?;
-    (header.tpid, header.tci) = (tag.tpid, tag.tci & !Be16::new(VLAN_PRESENT));
+    (header.tpid, header.tci) = (tag.tpid, tag.tci);
     Ok(())
 }
 

@@ -43,7 +43,9 @@ pub(super) fn v6<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut La
     key.ipv6_label = Be32::new(flow & 0x000f_ffff);
     layers.l3 = Some(at);
 
-    let Some(l4) = extensions(packet, key, layers, next, at + size_of::<Ipv6>())? else { return Ok(()) };
+    let start = at.saturating_add(size_of::<Ipv6>());
+    note_extensions(packet, key, next, start)?;
+    let Some(l4) = extensions(packet, key, layers, next, start)? else { return Ok(()) };
     layers.payload = Some(l4);
     match key.ip_proto {
         IP_ICMPV6 => icmpv6(packet, key, layers, l4),
@@ -54,7 +56,6 @@ pub(super) fn v6<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, layers: &mut La
 /// OpenFlow's names for what was met (OpenFlow 1.3, 7.2.3.8): OFPIEH_*.
 mod met {
     pub const NONEXT: u16 = 1 << 0;
-    pub const ESP: u16 = 1 << 1;
     pub const AUTH: u16 = 1 << 2;
     pub const DEST: u16 = 1 << 3;
     pub const FRAG: u16 = 1 << 4;
@@ -64,8 +65,8 @@ mod met {
     pub const UNSEQ: u16 = 1 << 8;
 }
 
-/// Follows the chain of extension headers. Sets `ip_proto`, `ip_frag` and `ipv6_exthdrs`; answers where the transport
-/// header is, if there can be one. A chain that breaks off leaves "no next header" as the protocol.
+/// Follows the chain of extension headers. Sets `ip_proto` and `ip_frag`; answers where the transport header is, if there
+/// can be one. A chain that breaks off leaves "no next header" as the protocol.
 fn extensions<Pk: Packet>(
     packet: &mut Pk,
     key: &mut FlowKey,
@@ -75,16 +76,21 @@ fn extensions<Pk: Packet>(
 ) -> Result<Option<usize>> {
     key.ip_proto = IP_NONE;
     for _ in 0..MAX_EXTENSIONS {
-        note(&mut key.ipv6_exthdrs, next);
         let len = match next {
             IP_FRAGMENT => {
+                if header::<ExtStart, Pk>(packet, at)?.is_some() {
+                    key.ip_frag = FRAG_FIRST;
+                }
                 // Its end may be missing; what follows then is, too.
                 let Some(fragment) = header::<FragmentStart, Pk>(packet, at)? else { return Ok(None) };
                 if fragment.offset.get() & 0xfff8 != 0 {
-                    (key.ip_frag, key.ip_proto) = (FRAG_LATER, IP_FRAGMENT);
+                    // One that says to go on with an extension header is broken.
+                    if !matches!(fragment.next, IP_HOP | IP_ROUTING | IP_FRAGMENT | IP_AUTH | IP_DEST) {
+                        (key.ip_frag, key.ip_proto) = (FRAG_LATER, IP_FRAGMENT);
+                    }
                     return Ok(None);
                 }
-                (key.ip_frag, next) = (FRAG_FIRST, fragment.next);
+                next = fragment.next;
                 size_of::<Fragment>()
             }
             IP_HOP | IP_ROUTING | IP_DEST | IP_AUTH => {
@@ -107,28 +113,60 @@ fn extensions<Pk: Packet>(
     Ok(None)
 }
 
-/// Notes an extension header: which it is, whether it repeats, whether it is out of RFC 8200's order (4.1).
-fn note(seen: &mut u16, next: u8) {
+/// Sets `ipv6_exthdrs`. Apart from [`extensions`], because Linux walks the chain for this as if every header counted its
+/// length in words of eight bytes, which AUTH does not.
+fn note_extensions<Pk: Packet>(
+    packet: &mut Pk,
+    key: &mut FlowKey,
+    mut next: u8,
+    mut at: usize,
+) -> Result<()> {
+    let (mut seen, mut dests) = (0, 0);
+    for _ in 0..MAX_EXTENSIONS {
+        if !note(&mut seen, &mut dests, next) {
+            break;
+        }
+        let Some(ext) = header::<ExtStart, Pk>(packet, at)? else { break };
+        next = ext.next;
+        at = at.saturating_add(usize::from(ext.len) * 8 + 8);
+    }
+    key.ipv6_exthdrs = seen;
+    Ok(())
+}
+
+/// Notes an extension header: which it is, whether it repeats, whether it is out of RFC 8200's order (4.1), as Linux takes
+/// that: DEST may stand twice, but behind no FRAG or AUTH; HOP counts only as the first. Answers whether more can follow.
+fn note(seen: &mut u16, dests: &mut u8, next: u8) -> bool {
     use met::*;
+    let before = *seen;
     let (bit, may_follow) = match next {
-        IP_HOP => (HOP, 0),
-        // Once before a routing header, and once as the last of all.
-        IP_DEST => (DEST, HOP | DEST | ROUTER | FRAG | AUTH | ESP),
+        IP_HOP => (if before == 0 { HOP } else { 0 }, 0),
+        IP_DEST => (DEST, HOP | DEST | ROUTER),
         IP_ROUTING => (ROUTER, HOP | DEST),
         IP_FRAGMENT => (FRAG, HOP | DEST | ROUTER),
         IP_AUTH => (AUTH, HOP | DEST | ROUTER | FRAG),
-        IP_NONE => (NONEXT, u16::MAX),
-        _ => return,
+        IP_NONE => {
+            *seen |= NONEXT;
+            return false;
+        }
+        _ => return false,
     };
-    let before = *seen & !(UNREP | UNSEQ);
-    let second_dest = bit == DEST && before & (ROUTER | FRAG | AUTH | ESP) != 0;
-    if before & bit != 0 && !second_dest {
+    let repeats = match next {
+        IP_DEST => {
+            *dests = dests.saturating_add(1);
+            *dests > 2
+        }
+        IP_HOP => before & HOP != 0,
+        _ => before & bit != 0,
+    };
+    if repeats {
         *seen |= UNREP;
     }
-    if before & !bit & !may_follow != 0 {
+    if before & !may_follow != 0 {
         *seen |= UNSEQ;
     }
     *seen |= bit;
+    true
 }
 
 /// TCP, UDP and SCTP.

@@ -143,8 +143,9 @@ fn nsh<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> 
 /// The outermost labels.
 fn mpls<Pk: Packet>(packet: &mut Pk, key: &mut FlowKey, at: usize) -> Result<()> {
     let mut labels = 0;
-    for n in 0..key.mpls.len() {
-        // A stack that breaks off has no labels at all.
+    // No more than fit into the packet.
+    for n in 0..=packet.len() / MPLS_HLEN {
+        // A stack that breaks off, wherever, has no labels at all.
         let Some(&Lse { word }) = header(packet, at.saturating_add(n * MPLS_HLEN))? else { return Ok(()) };
         if let Some(place) = key.mpls.get_mut(n) {
             *place = word;

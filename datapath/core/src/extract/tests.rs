@@ -156,17 +156,37 @@ fn ipv6_and_its_extensions() {
         let (key, layers) = ipv6(0, rest);
         assert_eq!((key.ip_proto, key.ipv6_src, layers.l4), (59, [1; 16], None));
     }
-    // Repetition and disorder.
-    assert_eq!(
-        ipv6(0, &[[0u8, 0, 0, 0, 0, 0, 0, 0], [59, 0, 0, 0, 0, 0, 0, 0]].concat()).0.ipv6_exthdrs,
-        0xc1
-    );
-    assert_eq!(
-        ipv6(43, &[[0u8, 0, 0, 0, 0, 0, 0, 0], [6, 0, 0, 0, 0, 0, 0, 0]].concat()).0.ipv6_exthdrs,
-        0x160
-    );
+    // One that is cut off is the first; a later one that says to go on is broken.
+    let (key, _) = ipv6(44, &[17, 0]);
+    assert_eq!((key.ip_proto, key.ip_frag), (59, FRAG_FIRST));
+    let (key, _) = ipv6(44, &[60, 0, 0, 8, 0, 0, 0, 9, 17, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!((key.ip_proto, key.ip_frag), (59, FRAG_FIRST));
     // A chain without an end.
     assert_eq!(ipv6(60, &[60, 0, 0, 0, 0, 0, 0, 0].repeat(100)).0.ip_proto, 59);
+}
+
+/// Repetition and disorder, as the packet oracle saw Linux note them.
+#[test]
+fn odd_orders_of_extension_headers() {
+    for (order, noted) in [
+        (&[0u8, 60][..], 0x48),
+        (&[60, 0], 0x108),
+        (&[0, 0], 0x1c0),
+        (&[60, 60], 0x8),
+        (&[60, 60, 60], 0x88),
+        (&[60, 43, 60], 0x28),
+        (&[43, 0], 0x120),
+        (&[43, 43], 0x1a0),
+        (&[44, 60], 0x118),
+        (&[44, 44], 0x190),
+        (&[43, 51], 0x24),
+        (&[51, 43], 0x124),
+    ] {
+        // Each as long as the walk takes it to be; the second byte is the length.
+        let header = |at: usize| [order.get(at + 1).copied().unwrap_or(17), 0, 0, 0, 0, 0, 0, 0];
+        let chain: Vec<u8> = (0..order.len()).flat_map(header).collect();
+        assert_eq!(ipv6(order[0], &chain).0.ipv6_exthdrs, noted, "{order:?}");
+    }
 }
 
 #[test]
@@ -196,6 +216,8 @@ fn labels() {
     let deep = [lse(1, 0), lse(2, 0), lse(3, 0), lse(4, 1)].concat();
     assert_eq!(layers_of(&frame(&[&[0x88, 0x48], &deep])).0.mpls_labels, 0b111);
     assert_eq!(layers_of(&frame(&[&[0x88, 0x47, 0, 0]])).0.mpls_labels, 0);
+    // A stack without a bottom has none, wherever it ends.
+    assert_eq!(layers_of(&frame(&[&[0x88, 0x47], &deep[..12]])).0.mpls_labels, 0);
 }
 
 #[test]

@@ -58,6 +58,31 @@ pub enum Step {
     },
     /// The names and numbers of all interfaces (guest only).
     Interfaces,
+    /// Makes a TAP interface, whose frames are the agent's to write and to read. One of that number is taken away first.
+    Tap {
+        /// Its number among the steps.
+        tap: u32,
+        /// Its name.
+        name: String,
+        /// Its number among the interfaces.
+        ifindex: u32,
+        /// Whether it leaves checksums and segmentation to who reads its frames.
+        offloads: bool,
+    },
+    /// Lets a TAP interface receive a frame, and reads what all of them then have sent.
+    Inject {
+        /// Which.
+        tap: u32,
+        /// `struct virtio_net_hdr` (10 bytes) and the frame, in hex.
+        frame: String,
+    },
+    /// Reads what all TAP interfaces have sent.
+    Frames,
+    /// Lets time pass.
+    Wait {
+        /// How many milliseconds.
+        ms: u64,
+    },
     /// Runs a program in the guest.
     Run {
         /// Its path and arguments.
@@ -81,6 +106,9 @@ pub struct Outcome {
     /// Names and numbers, or a program's output.
     #[serde(default)]
     pub text: Vec<String>,
+    /// What TAP interfaces sent: which one, and as in [`Step::Inject`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<(u32, String)>,
 }
 
 /// Bytes as text.

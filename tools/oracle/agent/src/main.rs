@@ -6,16 +6,26 @@
 
 use netlink_sys::{Socket, SocketAddr};
 use pfnl_oracle_agent::{Options, Outcome, Step, hex, unhex};
+use pfnl_rawio::{Tap, VnetHeader};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 const NETLINK_GENERIC: isize = 16;
 const MSG_DONTWAIT: i32 = 0x40;
 const EAGAIN: i32 = 11;
 const NOBODY: u32 = 65534;
+/// More than the longest frame and its header.
+const FRAME_MAX: usize = 1 << 17;
+
+thread_local! {
+    /// What is read goes here first: fresh memory is dear where a processor is emulated.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 fn main() -> io::Result<()> {
     let path = std::env::args().nth(1).unwrap_or_default();
@@ -35,7 +45,12 @@ fn main() -> io::Result<()> {
 
 /// Does a line's step, and writes its outcome's line, until there are no more.
 fn serve(input: impl BufRead, mut output: impl Write, nobody: Option<Child>) -> io::Result<()> {
-    let mut agent = Agent { sockets: BTreeMap::new(), theirs: Vec::new(), nobody: nobody.map(Nobody::new) };
+    let mut agent = Agent {
+        sockets: BTreeMap::new(),
+        taps: BTreeMap::new(),
+        theirs: Vec::new(),
+        nobody: nobody.map(Nobody::new),
+    };
     for line in input.lines() {
         let line = line?;
         let outcome = match serde_json::from_str::<Step>(&line) {
@@ -52,6 +67,7 @@ fn serve(input: impl BufRead, mut output: impl Write, nobody: Option<Child>) -> 
 
 struct Agent {
     sockets: BTreeMap<u32, Socket>,
+    taps: BTreeMap<u32, Tap>,
     /// Sockets that are nobody's.
     theirs: Vec<u32>,
     nobody: Option<Nobody>,
@@ -112,6 +128,15 @@ impl Agent {
                 self.socket(*socket).map(|socket| drain(socket, *size, *count))
             }
             Step::Interfaces => interfaces(),
+            Step::Tap { tap, name, ifindex, offloads } => {
+                self.tap(*tap, name, *ifindex, *offloads).map(|()| Outcome::default())
+            }
+            Step::Inject { tap, frame } => self.inject(*tap, &unhex(frame)).map(|()| self.frames()),
+            Step::Frames => Ok(self.frames()),
+            Step::Wait { ms } => {
+                std::thread::sleep(Duration::from_millis(*ms));
+                Ok(Outcome::default())
+            }
             Step::Run { argv } => run(argv),
         };
         done.unwrap_or_else(|error| failed(&error))
@@ -119,6 +144,41 @@ impl Agent {
 
     fn socket(&self, number: u32) -> io::Result<&Socket> {
         self.sockets.get(&number).ok_or_else(|| io::Error::other("no such socket"))
+    }
+
+    fn tap(&mut self, number: u32, name: &str, ifindex: u32, offloads: bool) -> io::Result<()> {
+        self.taps.remove(&number);
+        let tap = Tap::create(name, Some(ifindex))?;
+        if !offloads {
+            tap.leave_nothing()?;
+        }
+        self.taps.insert(number, tap);
+        Ok(())
+    }
+
+    /// The kernel handles a frame, and queues what comes of it on other TAPs, before the write returns.
+    fn inject(&self, tap: u32, bytes: &[u8]) -> io::Result<()> {
+        let tap = self.taps.get(&tap).ok_or_else(|| io::Error::other("no such TAP"))?;
+        let (header, frame) =
+            bytes.split_first_chunk().ok_or_else(|| io::Error::other("a frame without a header"))?;
+        tap.send(&VnetHeader::decode(header), frame)
+    }
+
+    fn frames(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        BUFFER.with_borrow_mut(|buffer| {
+            if buffer.len() < FRAME_MAX {
+                buffer.resize(FRAME_MAX, 0);
+            }
+            for (number, tap) in &self.taps {
+                while let Ok(frame) = tap.recv(buffer) {
+                    let end = frame.start + frame.len;
+                    let bytes = [&frame.header.encode(), &buffer[frame.start..end]].concat();
+                    outcome.frames.push((*number, hex(&bytes)));
+                }
+            }
+        });
+        outcome
     }
 
     fn open(&mut self, number: u32, options: &Options) -> io::Result<()> {
@@ -140,19 +200,23 @@ impl Agent {
 /// Reads until there is no more. Requests are handled and answered when their send returns, so there is nothing to wait
 /// for; a dump goes on as it is read.
 fn drain(socket: &Socket, size: usize, count: usize) -> Outcome {
-    let mut outcome = Outcome::default();
-    let mut buffer = vec![0; size];
-    while outcome.rx.len() < count {
-        match socket.recv(&mut &mut buffer[..], MSG_DONTWAIT) {
-            Ok(len) => outcome.rx.push(hex(&buffer[..len])),
-            Err(error) if error.raw_os_error() == Some(EAGAIN) => break,
-            Err(error) => {
-                outcome.errno = error.raw_os_error().unwrap_or(-1);
-                break;
+    BUFFER.with_borrow_mut(|buffer| {
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let mut outcome = Outcome::default();
+        while outcome.rx.len() < count {
+            match socket.recv(&mut &mut buffer[..size], MSG_DONTWAIT) {
+                Ok(len) => outcome.rx.push(hex(&buffer[..len])),
+                Err(error) if error.raw_os_error() == Some(EAGAIN) => break,
+                Err(error) => {
+                    outcome.errno = error.raw_os_error().unwrap_or(-1);
+                    break;
+                }
             }
         }
-    }
-    outcome
+        outcome
+    })
 }
 
 fn interfaces() -> io::Result<Outcome> {

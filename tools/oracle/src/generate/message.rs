@@ -24,7 +24,7 @@ impl Node {
         }
     }
 
-    fn write(&self, w: &mut Writer<'_>) {
+    pub(crate) fn write(&self, w: &mut Writer<'_>) {
         match self {
             Node::Leaf(number, payload) => {
                 w.bytes(*number, payload);

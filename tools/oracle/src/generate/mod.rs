@@ -3,18 +3,18 @@
 //! A scenario starts with a world of its own and takes it down again. A case that changes the world is followed by
 //! requests that put it back, which are sent and compared like any other but not counted.
 
-mod actions;
+pub(crate) mod actions;
 pub mod blocks;
 mod control;
 mod datapaths;
 mod flows;
-mod keys;
-mod message;
+pub(crate) mod keys;
+pub(crate) mod message;
 mod meters;
 mod mutate;
-mod packets;
+pub(crate) mod packets;
 mod psamples;
-mod random;
+pub(crate) mod random;
 mod tags;
 mod vports;
 
@@ -138,7 +138,7 @@ pub fn end_of_world(families: &Families) -> Vec<u8> {
     message.bytes(families, 1)
 }
 
-struct Make<'f> {
+pub(crate) struct Make<'f> {
     families: &'f Families,
     seq: u32,
 }

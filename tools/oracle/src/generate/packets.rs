@@ -25,7 +25,7 @@ pub(super) fn show() -> Node {
     )
 }
 
-fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];
     bytes.extend(ethertype.to_be_bytes());
     bytes.extend(payload);
@@ -33,7 +33,7 @@ fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The Internet checksum.
-fn sum(bytes: &[u8]) -> [u8; 2] {
+pub(crate) fn sum(bytes: &[u8]) -> [u8; 2] {
     let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
     let mut total: u32 = words.sum();
     while total > 0xffff {
@@ -42,7 +42,7 @@ fn sum(bytes: &[u8]) -> [u8; 2] {
     (!(total as u16)).to_be_bytes()
 }
 
-fn ipv4(proto: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(proto: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
     let len = (20 + payload.len()) as u16;
     let mut header = vec![0x45, 0x10];
     header.extend(len.to_be_bytes());
@@ -54,7 +54,7 @@ fn ipv4(proto: u8, fragment: u16, payload: &[u8]) -> Vec<u8> {
     [header.as_slice(), payload].concat()
 }
 
-fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut header = vec![0x61, 0x23, 0x45, 0x67];
     header.extend((payload.len() as u16).to_be_bytes());
     header.extend([next, 64]);
@@ -64,16 +64,16 @@ fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     [header.as_slice(), payload].concat()
 }
 
-fn udp() -> Vec<u8> {
+pub(crate) fn udp() -> Vec<u8> {
     vec![0x12, 0x34, 0, 80, 0, 12, 0xab, 0xcd, b'p', b'f', b'n', b'l']
 }
 
-fn tcp() -> Vec<u8> {
+pub(crate) fn tcp() -> Vec<u8> {
     vec![0x12, 0x34, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x51, 0x12, 4, 0, 0xab, 0xcd, 0, 0, b'p', b'f']
 }
 
 /// Packets of every kind that is extracted differently.
-pub(super) fn packets() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn packets() -> Vec<(&'static str, Vec<u8>)> {
     let arp = [&[0, 1, 8, 0, 6, 4, 0, 1][..], &[2; 6], &[10, 0, 0, 1], &[4; 6], &[10, 0, 0, 2]].concat();
     let sctp = [0x12, 0x34, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0];
     let solicit = [&[135, 0, 0xab, 0xcd, 0, 0, 0, 0][..], &[0xfe; 16], &[1, 1, 2, 2, 2, 2, 2, 2]].concat();
@@ -167,7 +167,7 @@ pub(super) fn named(name: &str) -> Vec<u8> {
 }
 
 /// [`packets`], and service headers of all kinds, and what ends too early.
-pub(super) fn all() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
     let nsh = |first: u16, md: u8, np: u8, rest: &[u8]| {
         frame(0x894f, &[&first.to_be_bytes()[..], &[md, np, 0, 0, 1, 255], rest].concat())
     };
@@ -248,7 +248,7 @@ pub(super) fn all() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Actions that need one another, or are too much for some packets.
-fn chains() -> Vec<actions::Named> {
+pub(crate) fn chains() -> Vec<actions::Named> {
     let mut all = actions::chains();
     // Not what is recirculated, tracked or random: a world must not remember it.
     all.retain(|(name, _)| !name.contains("ct") && !name.contains("recirc"));
@@ -256,7 +256,7 @@ fn chains() -> Vec<actions::Named> {
 }
 
 /// Whether a list leaves something of a packet. Linux 6.12 panics on an upcall of one that has no bytes left.
-pub(super) fn leaves_some(bytes: &[u8], list: &[Node], is_l3: bool) -> bool {
+pub(crate) fn leaves_some(bytes: &[u8], list: &[Node], is_l3: bool) -> bool {
     let count = |which: u16| list.iter().filter(|node| node.number() == Some(which)).count();
     let start = if is_l3 { 0 } else { 14 };
     let nsh = bytes.get(start + 1).map_or(0, |byte| usize::from(byte & 0x3f) * 4);

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How many processors: enough for what [`crate::generate`] takes to be few.
-const CPUS: &str = "4";
+const CPUS: u32 = 4;
 /// How long a step may take before the guest is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,13 +30,21 @@ impl Guest {
     /// # Errors
     /// What is missing, or what the guest's console says.
     pub fn boot(kernel: &Kernel) -> Result<Guest> {
+        Guest::boot_with(kernel, CPUS)
+    }
+
+    /// As [`Guest::boot`], with so many processors.
+    ///
+    /// # Errors
+    /// As [`Guest::boot`].
+    pub fn boot_with(kernel: &Kernel, cpus: u32) -> Result<Guest> {
         fs::create_dir_all(&kernel.dir)?;
         let agent = build_agent(&kernel.dir)?;
         let initramfs = kernel.dir.join("initramfs");
         initramfs::build(kernel, &agent, &initramfs)?;
         let (console, socket) = (kernel.dir.join("console.log"), socket_path());
         let mut qemu = Command::new(QEMU)
-            .args(["-nodefaults", "-no-user-config", "-M", "q35", "-m", "1024", "-smp", CPUS])
+            .args(["-nodefaults", "-no-user-config", "-M", "q35", "-m", "1024", "-smp", &cpus.to_string()])
             .args(["-display", "none", "-no-reboot"])
             .args(accelerator())
             .arg("-kernel")

@@ -21,6 +21,7 @@ const MODULES: &[&str] = &[
     "nf_nat_tftp",
     "dummy",
     "veth",
+    "tun",
 ];
 
 /// Loads the modules in order and becomes the agent. Modules that the kernel asks for are never there: do not look.
