@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
     Served,
     /// Whoever asks wants to know about the host.
     Status,
+    /// Whoever asks wants to see what passes, of a process or (0) of all.
+    Trace(u32),
     /// The client does not keep to the protocol.
     Violation(&'static str),
 }
@@ -99,8 +101,15 @@ impl Connection {
         let open = match (request.kind, self.open.get()) {
             (Kind::Hello, None) => return self.hello(domain, &request),
             (Kind::Status, None) => return Outcome::Status,
+            (Kind::Trace, None) if request.a == VERSION => return Outcome::Trace(request.b),
+            (Kind::Trace, None) => {
+                self.turn_away(Errno::EPROTO); // the answer tells our version
+                return Outcome::Violation("another version of the protocol");
+            }
             (_, None) => return Outcome::Violation("a request before hello"),
-            (Kind::Hello | Kind::Status, Some(_)) => return Outcome::Violation("hello on an open socket"),
+            (Kind::Hello | Kind::Status | Kind::Trace, Some(_)) => {
+                return Outcome::Violation("hello on an open socket");
+            }
             (_, Some(open)) => open,
         };
         let socket = &open.socket;
@@ -150,7 +159,7 @@ impl Connection {
                 out.drain(..out.len().min(request.c as usize));
                 result
             }
-            Kind::Hello | Kind::Status => return Outcome::Violation("hello on an open socket"),
+            Kind::Hello | Kind::Status | Kind::Trace => return Outcome::Violation("hello on an open socket"),
         };
         // Before the client goes on, its answers are in the connection and its names in the page.
         self.push_now(pushing.unwrap_or_else(|| self.lock()));
@@ -164,6 +173,11 @@ impl Connection {
         if let Some(open) = self.open.get() {
             open.page.complete(request.slot, request.tag, -errno.linux(), &[]);
         }
+    }
+
+    /// Is one that is told what passes from now on.
+    pub(crate) fn accept_trace(&self) {
+        answer(self.fd(), 0, None);
     }
 
     /// Refuses to become a socket.

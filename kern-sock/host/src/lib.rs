@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`listen`] | the path: one host on it, with the permissions asked for |
 //! | [`server`] | the thread: accepts, polls, dispatches |
+//! | [`watch`] | clients that see what passes |
 //! | [`connection`] | one client socket: its requests, and what is pushed to it |
 //!
 //! Clients are not trusted: see [`pfnl_wire`] for what of the shared page is believed. What a client may do is decided
@@ -18,6 +19,8 @@
 mod connection;
 mod listen;
 mod server;
+mod watch;
 
 pub use listen::BindError;
 pub use server::{Config, Host, Stopper};
+pub use watch::Watchers;

@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Outcome};
 use crate::listen::{BindError, Listener};
+use crate::watch::Watchers;
 use pfnl_platform::{Errno, Shared, User};
 use pfnl_sock::{Credentials, Domain, Limits};
 use pfnl_wire::{REQUEST, Request, recv, send};
@@ -77,6 +78,7 @@ pub struct Host {
     listener: Listener,
     domain: Shared<Domain<User>>,
     sockets_per_user: usize,
+    watchers: Option<Arc<Watchers>>,
     epoll: Arc<OwnedFd>,
     stop: Stopper,
     connections: HashMap<u64, Arc<Connection>>,
@@ -108,6 +110,7 @@ impl Host {
             listener,
             domain,
             sockets_per_user: config.sockets_per_user,
+            watchers: None,
             epoll: Arc::new(epoll),
             stop: Stopper(Arc::new(stop)),
             connections: HashMap::new(),
@@ -117,6 +120,11 @@ impl Host {
             reserve: File::open("/dev/null").ok(),
             room: vec![0; LONGEST],
         })
+    }
+
+    /// Lets clients see what passes: those of the domain's hooks.
+    pub fn let_watch(&mut self, watchers: Arc<Watchers>) {
+        self.watchers = Some(watchers);
     }
 
     /// Where clients find it.
@@ -235,6 +243,7 @@ impl Host {
         match connection.serve(&self.domain, request, payload, sender, received.rights) {
             Outcome::Served => {}
             Outcome::Violation(what) => self.part(&connection, what),
+            Outcome::Trace(pid) => self.show(&connection, pid, &sender),
             Outcome::Status => {
                 self.tell(&connection, status);
                 self.part(&connection, "told");
@@ -256,7 +265,27 @@ impl Host {
         if let Err(error) = epoll::delete(&*self.epoll, connection.fd()) {
             tracing::warn!(id = connection.id, "epoll: {error}");
         }
+        if let Some(watchers) = &self.watchers {
+            watchers.remove(connection.id);
+        }
         connection.close();
+    }
+
+    /// Shows to a client what passes, if it may see that.
+    fn show(&mut self, connection: &Arc<Connection>, pid: u32, sender: &Credentials) {
+        let refused = match &self.watchers {
+            None => Some(Errno::EOPNOTSUPP),
+            Some(_) if !sender.net_admin => Some(Errno::EPERM),
+            Some(watchers) => {
+                connection.accept_trace();
+                watchers.add(connection, pid, self.domain.families().unwrap_or_default());
+                None
+            }
+        };
+        if let Some(errno) = refused {
+            connection.turn_away(errno);
+            self.part(connection, "may not trace");
+        }
     }
 
     /// What a process may do: the host's own user and root administer the network that the host is.
@@ -304,6 +333,8 @@ impl Host {
             }
             Err(errno) => drop(writeln!(text, "sockets: {errno}")),
         }
+        let tracers = self.watchers.as_ref().map_or(0, |watchers| watchers.count());
+        let _ = writeln!(text, "tracers: {tracers}");
         match self.domain.families() {
             Ok(families) => {
                 let names: Vec<_> = families.iter().map(|(name, id)| format!("{name} ({id})")).collect();

@@ -44,7 +44,9 @@ pub use io::{
 };
 pub use machine::least_charge;
 pub use map::Mapping;
-pub use message::{ANSWER, ARRIVAL, Answer, Arrival, IN_FILE, Kind, Op, REQUEST, Request, VERSION};
+pub use message::{
+    ANSWER, ARRIVAL, Answer, Arrival, EVENT, Event, IN_FILE, Kind, Op, REQUEST, Request, Told, VERSION,
+};
 pub use page::{MORE_BACKLOG, MORE_DUMP, MORE_NUDGE, OUT, Page, SLOTS, Slot, Wait};
 pub use route::{LINK_HEADERS, rename_tunnels};
 

@@ -6,6 +6,8 @@ pub const REQUEST: usize = 32;
 pub const ANSWER: usize = 32;
 /// Bytes of an [`Arrival`].
 pub const ARRIVAL: usize = 32;
+/// Bytes of an [`Event`].
+pub const EVENT: usize = 32;
 
 /// In a [`Kind::Send`]'s `a`: nothing follows, the message is in a file in memory whose descriptor comes along.
 pub const IN_FILE: u32 = 2;
@@ -41,6 +43,9 @@ pub enum Kind {
     Hello,
     /// First datagram: tell about the host. `a` = version. Answered by text until the end of the connection.
     Status,
+    /// First datagram: tell what passes. `a` = version, `b` = the process to tell of, 0 = all. Answered by an [`Answer`],
+    /// then by [`Event`]s until the end of the connection.
+    Trace,
     /// This process has the descriptor but not the page. Carries a descriptor on which the [`Answer`] is given.
     Attach,
     /// A message follows; if less than all of it was taken, how much comes in the slot. `a` = 1 if a destination is named, plus [`IN_FILE`]; `b` = its portid, `c` = its groups.
@@ -98,6 +103,7 @@ impl Request {
             Kind::Send => 4,
             Kind::Read => 5,
             Kind::Nudge => 6,
+            Kind::Trace => 7,
             Kind::Call(Op::Bind) => 16,
             Kind::Call(Op::Connect) => 17,
             Kind::Call(Op::SetOption) => 18,
@@ -116,6 +122,7 @@ impl Request {
             4 => Kind::Send,
             5 => Kind::Read,
             6 => Kind::Nudge,
+            7 => Kind::Trace,
             16 => Kind::Call(Op::Bind),
             17 => Kind::Call(Op::Connect),
             18 => Kind::Call(Op::SetOption),
@@ -193,6 +200,89 @@ impl Arrival {
     }
 }
 
+/// What a host tells who traces it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// A user sends what follows, to a portid and a group (0 is none).
+    Sent {
+        /// The other's portid, 0 = the kernel.
+        peer: u32,
+        /// The group, by its number.
+        group: u32,
+    },
+    /// What was sent last could not be, with this errno.
+    Refused(i32),
+    /// What follows is queued for a user, from a portid and a group.
+    Delivered {
+        /// The other's portid, 0 = the kernel.
+        peer: u32,
+        /// The group, by its number.
+        group: u32,
+    },
+    /// What was delivered last was lost, with this errno.
+    Lost(i32),
+    /// So many events were not told: who traces is too slow.
+    Missed(u32),
+    /// A family of generic netlink has this id; its name follows.
+    Family(u16),
+}
+
+/// In front of what is told to who traces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// What it is.
+    pub told: Told,
+    /// Of which process,
+    pub pid: u32,
+    /// which socket,
+    pub portid: u32,
+    /// and of which protocol.
+    pub protocol: i32,
+    /// When, in microseconds since 1970.
+    pub time: u64,
+}
+
+impl Event {
+    /// As it travels.
+    pub fn to_bytes(self) -> [u8; EVENT] {
+        let (kind, a, b) = match self.told {
+            Told::Sent { peer, group } => (1, peer, group),
+            Told::Refused(errno) => (2, errno.cast_unsigned(), 0),
+            Told::Delivered { peer, group } => (3, peer, group),
+            Told::Lost(errno) => (4, errno.cast_unsigned(), 0),
+            Told::Missed(count) => (5, count, 0),
+            Told::Family(id) => (6, id.into(), 0),
+        };
+        let (low, high) = (self.time as u32, (self.time >> 32) as u32);
+        pack([
+            MAGIC.wrapping_add(kind),
+            self.pid,
+            self.portid,
+            a,
+            b,
+            self.protocol.cast_unsigned(),
+            low,
+            high,
+        ])
+    }
+
+    /// What travelled, if it is one of ours.
+    pub fn from_bytes(bytes: &[u8; EVENT]) -> Option<Event> {
+        let [kind, pid, portid, a, b, protocol, low, high] = unpack(bytes);
+        let told = match kind.wrapping_sub(MAGIC) {
+            1 => Told::Sent { peer: a, group: b },
+            2 => Told::Refused(a.cast_signed()),
+            3 => Told::Delivered { peer: a, group: b },
+            4 => Told::Lost(a.cast_signed()),
+            5 => Told::Missed(a),
+            6 => Told::Family(u16::try_from(a).ok()?),
+            _ => return None,
+        };
+        let time = u64::from(high) << 32 | u64::from(low);
+        Some(Event { told, pid, portid, protocol: protocol.cast_signed(), time })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +290,8 @@ mod tests {
     #[test]
     fn what_is_packed_unpacks() {
         let ops = [Op::Bind, Op::Connect, Op::SetOption, Op::GetOption].map(Kind::Call);
-        let kinds = [Kind::Hello, Kind::Status, Kind::Attach, Kind::Send, Kind::Read, Kind::Nudge];
+        let kinds =
+            [Kind::Hello, Kind::Status, Kind::Trace, Kind::Attach, Kind::Send, Kind::Read, Kind::Nudge];
         for kind in kinds.into_iter().chain(ops) {
             let request = Request { kind, slot: 3, tag: 0x1234_5678, a: u32::MAX, b: 7, c: 9 };
             assert_eq!(Request::from_bytes(&request.to_bytes()), Some(request));
@@ -211,6 +302,23 @@ mod tests {
         }
         let answer = Answer { version: VERSION, errno: -3 };
         assert_eq!(Answer::from_bytes(&answer.to_bytes()), Some(answer));
+    }
+
+    #[test]
+    fn what_is_told_unpacks() {
+        let all = [
+            Told::Sent { peer: 1, group: 2 },
+            Told::Refused(111),
+            Told::Delivered { peer: u32::MAX, group: 0 },
+            Told::Lost(105),
+            Told::Missed(7),
+            Told::Family(30),
+        ];
+        for told in all {
+            let event = Event { told, pid: 1, portid: 2, protocol: 12, time: u64::MAX - 5 };
+            assert_eq!(Event::from_bytes(&event.to_bytes()), Some(event));
+        }
+        assert_eq!(Event::from_bytes(&Arrival::default().to_bytes()), None);
     }
 
     #[test]

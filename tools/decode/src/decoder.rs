@@ -3,6 +3,7 @@
 use crate::attributes::{Scope, attributes, size, structure};
 use crate::families::{Family, KNOWN};
 use crate::guess;
+use crate::netfilter;
 use crate::value::{Attribute, Body, Datagram, Failure, GenericHeader, Message, Value};
 use pfnl_proto::ack::extack;
 use pfnl_proto::msg::{self, Messages, NLMSG_HDRLEN};
@@ -61,14 +62,25 @@ impl Decoder {
         self.ids.contains_key(&id)
     }
 
-    /// The messages of a datagram.
+    /// The messages of a datagram of NETLINK_NETFILTER.
+    pub fn decode_netfilter(&self, datagram: &[u8]) -> Datagram {
+        let mut at = 0;
+        let mut messages = Vec::new();
+        for message in Messages::new(datagram) {
+            at += align(message.bytes.len());
+            messages.push(self.message(&message, Protocol::Netfilter));
+        }
+        Datagram { messages, rest: datagram.get(at..).unwrap_or_default().to_vec() }
+    }
+
+    /// The messages of a datagram of generic netlink.
     pub fn decode(&mut self, datagram: &[u8]) -> Datagram {
         let mut at = 0;
         let mut messages = Vec::new();
         for message in Messages::new(datagram) {
             at += align(message.bytes.len());
             self.learn_from(&message);
-            messages.push(self.message(&message));
+            messages.push(self.message(&message, Protocol::Generic));
         }
         Datagram { messages, rest: datagram.get(at..).unwrap_or_default().to_vec() }
     }
@@ -94,13 +106,14 @@ impl Decoder {
         }
     }
 
-    fn message(&self, message: &msg::Message<'_>) -> Message {
+    fn message(&self, message: &msg::Message<'_>, protocol: Protocol) -> Message {
         let header = message.header;
         let (name, body) = match header.kind {
             msg::NLMSG_NOOP => ("NLMSG_NOOP".to_owned(), raw(message.payload())),
-            msg::NLMSG_ERROR => ("NLMSG_ERROR".to_owned(), self.acknowledgement(message)),
+            msg::NLMSG_ERROR => ("NLMSG_ERROR".to_owned(), self.acknowledgement(message, protocol)),
             msg::NLMSG_DONE => ("NLMSG_DONE".to_owned(), self.done(message)),
             msg::NLMSG_OVERRUN => ("NLMSG_OVERRUN".to_owned(), raw(message.payload())),
+            _ if protocol == Protocol::Netfilter => netfilter::message(message),
             kind => {
                 let learnt = self.ids.get(&kind);
                 (
@@ -110,7 +123,9 @@ impl Decoder {
             }
         };
         let command = match &body {
-            Body::Generic { genl, .. } => genl.name.clone().unwrap_or_default(),
+            Body::Generic { genl, .. } | Body::Netfilter { nfnl: genl, .. } => {
+                genl.name.clone().unwrap_or_default()
+            }
             _ => String::new(),
         };
         Message {
@@ -154,7 +169,7 @@ impl Decoder {
         Body::Generic { genl, header, attributes }
     }
 
-    fn acknowledgement(&self, message: &msg::Message<'_>) -> Body {
+    fn acknowledgement(&self, message: &msg::Message<'_>, protocol: Protocol) -> Body {
         let payload = message.payload();
         let echo = payload.get(4..).unwrap_or_default();
         let (Some(number), Some(header)) = (i32::read(payload), msg::Header::read(echo)) else {
@@ -164,11 +179,14 @@ impl Decoder {
         let whole = usize::try_from(header.len).ok().filter(|&len| !capped && len >= NLMSG_HDRLEN);
         let echoed = whole.filter(|&len| len <= echo.len()).unwrap_or(NLMSG_HDRLEN);
         let bytes = echo.get(..echoed).unwrap_or_default();
-        let request = self.message(&msg::Message { header, bytes });
+        let request = self.message(&msg::Message { header, bytes }, protocol);
         let extack = self.extack(message, 4 + if capped { NLMSG_HDRLEN } else { align(header.len as usize) });
         let at = extack.iter().find(|attr| attr.number == extack::OFFS).and_then(|attr| {
             match (&attr.value, &request.body) {
-                (Value::Number(offset), Body::Generic { attributes, .. }) => path(attributes, *offset),
+                (
+                    Value::Number(offset),
+                    Body::Generic { attributes, .. } | Body::Netfilter { attributes, .. },
+                ) => path(attributes, *offset),
                 _ => None,
             }
         });
@@ -198,7 +216,14 @@ impl Decoder {
     }
 }
 
-fn raw(payload: &[u8]) -> Body {
+/// Whose messages they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Generic,
+    Netfilter,
+}
+
+pub(crate) fn raw(payload: &[u8]) -> Body {
     Body::Raw { payload: payload.to_vec() }
 }
 

@@ -72,6 +72,38 @@ const CT_STATE: &[(u64, &str)] = &[
     (0x40, "snat"),
     (0x80, "dnat"),
 ];
+/// `IPS_*` of linux/netfilter/nf_conntrack_common.h.
+const CT_STATUS: &[(u64, &str)] = &[
+    (1 << 0, "EXPECTED"),
+    (1 << 1, "SEEN_REPLY"),
+    (1 << 2, "ASSURED"),
+    (1 << 3, "CONFIRMED"),
+    (1 << 4, "SRC_NAT"),
+    (1 << 5, "DST_NAT"),
+    (1 << 6, "SEQ_ADJUST"),
+    (1 << 7, "SRC_NAT_DONE"),
+    (1 << 8, "DST_NAT_DONE"),
+    (1 << 9, "DYING"),
+    (1 << 10, "FIXED_TIMEOUT"),
+    (1 << 11, "TEMPLATE"),
+    (1 << 12, "UNTRACKED"),
+    (1 << 13, "HELPER"),
+    (1 << 14, "OFFLOAD"),
+    (1 << 15, "HW_OFFLOAD"),
+];
+/// `enum tcp_conntrack`.
+const TCP_STATES: &[(u64, &str)] = &[
+    (0, "NONE"),
+    (1, "SYN_SENT"),
+    (2, "SYN_RECV"),
+    (3, "ESTABLISHED"),
+    (4, "FIN_WAIT"),
+    (5, "CLOSE_WAIT"),
+    (6, "LAST_ACK"),
+    (7, "TIME_WAIT"),
+    (8, "CLOSE"),
+    (9, "SYN_SENT2"),
+];
 const OP_FLAGS: &[(u64, &str)] =
     &[(1, "ADMIN_PERM"), (2, "CAP_DO"), (4, "CAP_DUMP"), (8, "CAP_HASPOL"), (16, "UNS_ADMIN_PERM")];
 const ATTR_TYPES: &[(u64, &str)] = &[
@@ -97,6 +129,14 @@ const MPLS_ENTRY: &Layout = &Layout::Fields("MplsEntry", &[("lse", Layout::Bytes
 /// What is known of a field of a table (by its C name) or a structure (by its Rust name).
 pub(crate) fn hint(scope: &str, field: &str) -> Hint {
     match (scope, field) {
+        ("ctattr_type", "status" | "status_mask") => Hint::Bits(CT_STATUS),
+        ("ctattr_type", "mark" | "mark_mask") => Hint::Hex,
+        ("ctattr_type" | "ctattr_expect", "timeout") | ("ctattr_timeout_data", _) => Hint::Unit("s"),
+        ("ctattr_l4proto", "num") | ("ctattr_timeout", "l4proto") => Hint::Names(PROTOCOLS),
+        ("ctattr_timeout", "l3proto") => Hint::Names(&[(2, "ipv4"), (10, "ipv6")]),
+        ("ctattr_protoinfo_tcp", "state") => Hint::Names(TCP_STATES),
+        ("ctattr_protoinfo_tcp", "flags_original" | "flags_reply") => Hint::Bytes,
+        ("ctattr_filter", _) => Hint::Hex,
         ("ctrl_attr", "policy") => Hint::Policies,
         ("ctrl_attr_op", "flags") => Hint::Bits(OP_FLAGS),
         ("netlink_policy_type_attr", "attr_type") => Hint::Names(ATTR_TYPES),

@@ -20,6 +20,7 @@
 //! | `decoder` | from bytes to [`Message`]s: headers, acknowledgements |
 //! | `attributes` | attributes by their tables |
 //! | `families` | which families have tables here; [`Decoder::add`] takes more |
+//! | `netfilter` | messages of NETLINK_NETFILTER |
 //! | `hints` | what an integer or a run of bytes is for people: an address, flags, a number in hex |
 //! | `guess` | attributes of which nothing is known |
 //! | `value`, `show` | the tree, and how it is printed; as JSON through serde |
@@ -34,6 +35,7 @@ mod decoder;
 mod families;
 mod guess;
 mod hints;
+mod netfilter;
 mod pcap;
 mod show;
 mod value;

@@ -22,6 +22,20 @@ impl Display for Message {
         let flags: String = self.flags.iter().map(String::as_str).collect::<Vec<_>>().join("|");
         let space = if flags.is_empty() { "" } else { " " };
         match &self.body {
+            Body::Netfilter { nfnl, header: Value::Fields(fields), attributes } => {
+                match &nfnl.name {
+                    Some(name) => write!(f, "{} {name}", self.name)?,
+                    None => write!(f, "{} cmd {}", self.name, nfnl.cmd)?,
+                }
+                writeln!(f, "{space}{flags} seq {}", self.seq)?;
+                for (name, value) in fields {
+                    writeln!(f, "{:INDENT$}{name} {}", "", OneLine(value))?;
+                }
+                attributes.iter().try_for_each(|attribute| write_attribute(f, attribute, INDENT))
+            }
+            Body::Netfilter { attributes, .. } => {
+                attributes.iter().try_for_each(|attribute| write_attribute(f, attribute, INDENT))
+            }
             Body::Generic { genl, header, attributes } => {
                 match &genl.name {
                     Some(name) => write!(f, "{} {name}", self.name)?,

@@ -49,6 +49,15 @@ pub enum Body {
         /// The attributes.
         attributes: Vec<Attribute>,
     },
+    /// Netfilter.
+    Netfilter {
+        /// The command.
+        nfnl: GenericHeader,
+        /// Address family and what else its header says.
+        header: Value,
+        /// The attributes.
+        attributes: Vec<Attribute>,
+    },
     /// An acknowledgement, or the end of a dump.
     Outcome {
         /// What went wrong; `None`: nothing.
@@ -71,7 +80,7 @@ pub enum Body {
     },
 }
 
-/// A generic netlink header.
+/// A generic netlink header; of netfilter, the command in the message's type and the version in the header behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GenericHeader {
     /// The command's name, if the family is known.

@@ -48,13 +48,44 @@ fn nothing_that_linux_answers_is_malformed_or_without_a_name() {
                         trouble(attributes, &message.name, &mut found);
                     }
                     Body::Outcome { extack, .. } => trouble(extack, &message.name, &mut found),
-                    Body::Raw { .. } => panic!("{case}: {message}"),
+                    Body::Netfilter { .. } | Body::Raw { .. } => panic!("{case}: {message}"),
                 }
                 assert_eq!(found, Vec::<String>::new(), "{case}");
             }
         }
     }
     assert!(messages > 500, "{messages}");
+}
+
+/// Whatever Linux was asked of netfilter, and answered: the last two columns of each line.
+#[test]
+fn nothing_of_netfilter_is_malformed_or_without_a_name() {
+    let (decoder, mut messages) = (Decoder::new(), 0);
+    for line in include_str!("../../../tests/golden/linux-6.12/nfnetlink.tsv").lines() {
+        let mut columns = line.split('\t');
+        let [_, _, case] = [(); 3].map(|()| columns.next().unwrap());
+        let asked = bytes(columns.next().unwrap());
+        let answers = columns.flat_map(|column| column.split(',')).map(bytes);
+        for datagram in answers.map(|answer| decoder.decode_netfilter(&answer)) {
+            assert!(datagram.rest.is_empty(), "{case}");
+            for message in &datagram.messages {
+                messages += 1;
+                let mut found = Vec::new();
+                match &message.body {
+                    Body::Netfilter { nfnl, attributes, .. } => {
+                        assert!(nfnl.name.is_some(), "{case}: {message}");
+                        trouble(attributes, &message.name, &mut found);
+                    }
+                    Body::Outcome { extack, .. } => trouble(extack, &message.name, &mut found),
+                    Body::Generic { .. } | Body::Raw { .. } => panic!("{case}: {message}"),
+                }
+                assert_eq!(found, Vec::<String>::new(), "{case}");
+            }
+        }
+        // What was asked may be nonsense, and is shown all the same.
+        let _ = decoder.decode_netfilter(&asked).to_string();
+    }
+    assert!(messages > 100, "{messages}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pfnl_datapath::conntrack::Conntrack;
 use pfnl_datapath_host::Ports;
 use pfnl_ovs::Ovs;
 use pfnl_platform::{Shared, User};
-use pfnl_sock::{Domain, Hook};
+use pfnl_sock::{Domain, Hook, NETLINK_GENERIC, NETLINK_NETFILTER};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -24,20 +24,20 @@ pub struct Assembly {
 }
 
 impl Assembly {
-    /// Makes one, with somebody who sees what passes, perhaps.
+    /// Makes one.
     ///
     /// # Errors
     /// No memory, no threads, or no sockets to ask the kernel about interfaces.
-    pub fn new(hook: Option<Box<dyn Hook>>) -> Result<Assembly> {
-        Assembly::build(hook, None)
+    pub fn new() -> Result<Assembly> {
+        Assembly::build(None, None)
     }
 
-    /// Makes one, with somebody who sees what passes in each of its protocols.
+    /// Makes one, with somebody who sees what passes in each of its protocols, by their numbers.
     ///
     /// # Errors
     /// As [`Assembly::new`].
-    pub fn with_hooks(hook: impl Fn() -> Box<dyn Hook>) -> Result<Assembly> {
-        Assembly::build(Some(hook()), Some(hook()))
+    pub fn with_hooks(hook: impl Fn(i32) -> Box<dyn Hook>) -> Result<Assembly> {
+        Assembly::build(Some(hook(NETLINK_GENERIC)), Some(hook(NETLINK_NETFILTER)))
     }
 
     fn build(hook: Option<Box<dyn Hook>>, netfilter: Option<Box<dyn Hook>>) -> Result<Assembly> {

@@ -2,10 +2,11 @@
 //!
 //! The assembler of the user-space host: it puts a domain, the families and the datapath together
 //! ([`assemble`]) and serves them, to whoever comes ([`serve`]) or to one program ([`run`]), whose messages it shows
-//! on demand ([`trace`]).
+//! on demand ([`trace`]), as those at a host that runs ([`attach`]).
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod attach;
 mod devices;
 mod fault;
 mod program;
@@ -68,7 +69,8 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
         command: Vec<OsString>,
     },
-    /// Runs a program as `run` does, at a private host, and shows each netlink message that it sends or is given.
+    /// Shows each netlink message that a program sends or is given: of one that it runs as `run` does, at a private host, or
+    /// of those at the host of a path, until interrupted.
     ///
     /// A line for each message: seconds, process/portid, > sent or < received, what it is; then its attributes. What is
     /// received is shown when it is queued for the program, which may read it later, or never.
@@ -82,8 +84,19 @@ enum Action {
         /// Also writes a capture that Wireshark and tshark read.
         #[arg(long, value_name = "FILE")]
         pcap: Option<PathBuf>,
+        /// Shows what passes at the host that serves this path; for its user and root.
+        #[arg(long, value_name = "PATH", conflicts_with = "command")]
+        socket: Option<PathBuf>,
+        /// There, only what a process sends, and what comes for the sockets that it opened.
+        #[arg(long, value_name = "PID", requires = "socket", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..))]
+        pid: Option<u32>,
         /// The program and its arguments.
-        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+        #[arg(
+            required_unless_present = "socket",
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "PROGRAM"
+        )]
         command: Vec<OsString>,
     },
     /// Shows a host's sockets, families and datapaths.
@@ -103,8 +116,13 @@ fn main() -> ExitCode {
             (run::with_faults(faults, seed, &command), run::FAILED)
         }
         Action::Run { socket, command, .. } => (run::run(socket, &command), run::FAILED),
-        Action::Trace { json, output, pcap, command } => {
-            (trace::trace(json, output.as_deref(), pcap.as_deref(), &command), run::FAILED)
+        Action::Trace { json, output, pcap, socket, pid, command } => {
+            let tracer = trace::Tracer::new(json, output.as_deref(), pcap.as_deref());
+            let traced = tracer.and_then(|tracer| match &socket {
+                Some(path) => attach::attach(tracer, path, pid),
+                None => trace::trace(tracer, &command),
+            });
+            (traced, run::FAILED)
         }
         Action::Status { socket } => (status::status(socket), 1),
     };

@@ -32,7 +32,7 @@ const PRELOAD: &str = "libpfnl_preload.so";
 /// # Errors
 /// There is no host, or no preload library.
 pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
-    let host = |path: &Path| PrivateHost::start(path, Assembly::new(None)?);
+    let host = |path: &Path| PrivateHost::start(path, Assembly::new()?);
     with_host(socket, command, host)
 }
 
@@ -43,7 +43,7 @@ pub fn run(socket: Option<PathBuf>, command: &[OsString]) -> Result<ExitCode> {
 pub fn with_faults(faults: Faults, seed: Option<u64>, command: &[OsString]) -> Result<ExitCode> {
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     let trouble = Trouble::new(faults, seed);
-    let host = |path: &Path| PrivateHost::start(path, Assembly::with_hooks(|| Box::new(trouble.clone()))?);
+    let host = |path: &Path| PrivateHost::start(path, Assembly::with_hooks(|_| Box::new(trouble.clone()))?);
     let status = with_host(None, command, host);
     eprintln!("pfnl: {trouble}");
     status

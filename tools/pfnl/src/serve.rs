@@ -2,7 +2,7 @@
 
 use crate::assemble::Assembly;
 use anyhow::{Context, Result};
-use pfnl_sock_host::{Config, Host};
+use pfnl_sock_host::{Config, Host, Watchers};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,8 +17,10 @@ use std::thread;
 pub fn serve(socket: Option<PathBuf>, mode: u32, sockets_per_user: usize) -> Result<ExitCode> {
     let config = Config { mode, sockets_per_user, ..Config::new(path(socket)?) };
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let assembly = Assembly::new(None)?;
+    let watchers = Watchers::new();
+    let assembly = Assembly::with_hooks(|protocol| watchers.hook(protocol))?;
     let mut host = Host::bind(&config, assembly.domain.clone())?;
+    host.let_watch(watchers);
     raise_descriptor_limit();
     let stopper = host.stopper();
     let waiter = thread::spawn(move || {

@@ -5,7 +5,7 @@ use crate::run::{PrivateHost, with_host};
 use anyhow::{Context, Result};
 use pfnl_decode::{Datagram, Decoder, Message, Pcap};
 use pfnl_platform::Errno;
-use pfnl_sock::{Block, Endpoint, Hook, NETLINK_GENERIC, SockAddr, Verdict};
+use pfnl_sock::{Block, Endpoint, Hook, NETLINK_NETFILTER, SockAddr, Verdict};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,50 +13,30 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Runs a program at a host of its own and shows its messages.
 ///
 /// # Errors
-/// A file cannot be made, or what [`crate::run::run`] says.
-pub fn trace(
-    json: bool,
-    output: Option<&Path>,
-    pcap: Option<&Path>,
-    command: &[OsString],
-) -> Result<ExitCode> {
-    let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
-    let out: Box<dyn Write + Send> = match output {
-        Some(path) => Box::new(create(path)?),
-        None => Box::new(io::stderr()),
-    };
-    let pcap =
-        pcap.map(|path| Ok::<_, anyhow::Error>(Pcap::new(BufWriter::new(create(path)?))?)).transpose()?;
-    let tracer = Arc::new(Mutex::new(Tracer {
-        decoder: Decoder::new(),
-        begin: Instant::now(),
-        json,
-        out,
-        pcap,
-        failed: None,
-    }));
+/// What [`crate::run::run`] says.
+pub fn trace(tracer: Tracer, command: &[OsString]) -> Result<ExitCode> {
+    let tracer = Arc::new(Mutex::new(tracer));
     let status = with_host(None, command, |path| {
-        let assembly = Assembly::new(Some(Box::new(Tap(Arc::clone(&tracer)))))?;
+        let assembly =
+            Assembly::with_hooks(|protocol| Box::new(Tap { tracer: Arc::clone(&tracer), protocol }))?;
         for (name, id) in assembly.domain.families()? {
-            lock(&tracer).decoder.learn(id, &name);
+            lock(&tracer).learn(id, &name);
         }
         PrivateHost::start(path, assembly)
     })?;
-    if let Some(error) = &lock(&tracer).failed {
-        eprintln!("pfnl: the trace is not complete: {error}");
-    }
+    lock(&tracer).finish();
     Ok(status)
 }
 
 /// Where messages are shown.
-struct Tracer {
+pub struct Tracer {
     decoder: Decoder,
-    begin: Instant,
+    begin: Duration,
     json: bool,
     out: Box<dyn Write + Send>,
     pcap: Option<Pcap<BufWriter<File>>>,
@@ -64,8 +44,11 @@ struct Tracer {
     failed: Option<io::Error>,
 }
 
-/// The tracer as the domain knows it.
-struct Tap(Arc<Mutex<Tracer>>);
+/// The tracer as a protocol's domain knows it.
+struct Tap {
+    tracer: Arc<Mutex<Tracer>>,
+    protocol: i32,
+}
 
 fn lock(tracer: &Mutex<Tracer>) -> MutexGuard<'_, Tracer> {
     tracer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -74,21 +57,21 @@ fn lock(tracer: &Mutex<Tracer>) -> MutexGuard<'_, Tracer> {
 impl Hook for Tap {
     fn sent(&self, from: Endpoint, to: SockAddr, bytes: &[u8]) {
         let peer = Peer { portid: to.portid, group: first_group(to.groups) };
-        lock(&self.0).datagram(from, Direction::Send, peer, bytes);
+        lock(&self.tracer).datagram(now(), from, Direction::Send, peer, self.protocol, bytes);
     }
 
     fn refused(&self, from: Endpoint, errno: Errno) {
-        lock(&self.0).failure(from, Direction::Send, errno);
+        lock(&self.tracer).failure(now(), from, Direction::Send, errno);
     }
 
     fn deliver(&self, to: Endpoint, block: &mut Block) -> Verdict {
         let peer = Peer { portid: block.from.portid, group: block.group };
-        lock(&self.0).datagram(to, Direction::Receive, peer, &block.bytes);
+        lock(&self.tracer).datagram(now(), to, Direction::Receive, peer, self.protocol, &block.bytes);
         Verdict::Pass
     }
 
     fn lost(&self, to: Endpoint, errno: Errno) {
-        lock(&self.0).failure(to, Direction::Receive, errno);
+        lock(&self.tracer).failure(now(), to, Direction::Receive, errno);
     }
 }
 
@@ -98,16 +81,16 @@ fn first_group(groups: u32) -> u32 {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Direction {
+pub enum Direction {
     Send,
     Receive,
 }
 
 /// The other end: a portid, or the kernel's 0; and the group spoken to, if any.
 #[derive(Clone, Copy, Default)]
-struct Peer {
-    portid: u32,
-    group: u32,
+pub struct Peer {
+    pub portid: u32,
+    pub group: u32,
 }
 
 /// A line of JSON.
@@ -132,43 +115,83 @@ struct Line<'a> {
 }
 
 impl Tracer {
-    fn datagram(&mut self, endpoint: Endpoint, direction: Direction, peer: Peer, bytes: &[u8]) {
-        let now = now();
-        let datagram = self.decoder.decode(bytes);
+    /// One that writes to a file or standard error, and perhaps a capture.
+    ///
+    /// # Errors
+    /// A file cannot be made.
+    pub fn new(json: bool, output: Option<&Path>, pcap: Option<&Path>) -> Result<Tracer> {
+        let create = |path: &Path| File::create(path).with_context(|| path.display().to_string());
+        let out: Box<dyn Write + Send> = match output {
+            Some(path) => Box::new(create(path)?),
+            None => Box::new(io::stderr()),
+        };
+        let pcap =
+            pcap.map(|path| Ok::<_, anyhow::Error>(Pcap::new(BufWriter::new(create(path)?))?)).transpose()?;
+        Ok(Tracer { decoder: Decoder::new(), begin: now(), json, out, pcap, failed: None })
+    }
+
+    /// A family of generic netlink has this id.
+    pub fn learn(&mut self, id: u16, name: &str) {
+        self.decoder.learn(id, name);
+    }
+
+    /// Says so if something could not be written.
+    pub fn finish(&self) {
+        if let Some(error) = &self.failed {
+            eprintln!("pfnl: the trace is not complete: {error}");
+        }
+    }
+
+    /// Shows a datagram that passes.
+    pub fn datagram(
+        &mut self,
+        now: Duration,
+        endpoint: Endpoint,
+        direction: Direction,
+        peer: Peer,
+        protocol: i32,
+        bytes: &[u8],
+    ) {
+        let datagram = match protocol {
+            NETLINK_NETFILTER => self.decoder.decode_netfilter(bytes),
+            _ => self.decoder.decode(bytes),
+        };
         let text = if self.json {
             self.lines(now, endpoint, direction, peer, &datagram)
         } else {
-            self.paragraphs(endpoint, direction, peer, &datagram)
+            self.paragraphs(now, endpoint, direction, peer, &datagram)
         };
         self.write(&text);
         if let Some(pcap) = self.pcap.as_mut().filter(|_| self.failed.is_none()) {
             let to_kernel = direction == Direction::Send && peer.portid == 0;
             // Flushed each time: others may follow the file.
-            let written = pcap.write(now, to_kernel, NETLINK_GENERIC as u16, bytes);
+            let written = pcap.write(now, to_kernel, protocol as u16, bytes);
             self.failed = written.and_then(|()| pcap.flush()).err();
         }
     }
 
-    fn failure(&mut self, endpoint: Endpoint, direction: Direction, errno: Errno) {
+    /// Shows that the last one could not pass.
+    pub fn failure(&mut self, now: Duration, endpoint: Endpoint, direction: Direction, errno: Errno) {
         let text = if self.json {
             let line =
-                Line { failed: Some(errno.name()), ..self.line(now(), endpoint, direction, Peer::default()) };
+                Line { failed: Some(errno.name()), ..self.line(now, endpoint, direction, Peer::default()) };
             to_json(&line)
         } else {
             let what = if direction == Direction::Send { "could not be sent" } else { "was lost" };
-            format!("{} {what}: {} ({errno})\n", self.head(endpoint, direction), errno.name())
+            format!("{} {what}: {} ({errno})\n", self.head(now, endpoint, direction), errno.name())
         };
         self.write(&text);
     }
 
     fn paragraphs(
         &self,
+        now: Duration,
         endpoint: Endpoint,
         direction: Direction,
         peer: Peer,
         datagram: &Datagram,
     ) -> String {
-        let mut head = self.head(endpoint, direction);
+        let mut head = self.head(now, endpoint, direction);
         let preposition = if direction == Direction::Send { "to" } else { "from" };
         if peer.portid != 0 {
             head += &format!(" {preposition} {}", peer.portid);
@@ -184,8 +207,8 @@ impl Tracer {
         text
     }
 
-    fn head(&self, endpoint: Endpoint, direction: Direction) -> String {
-        let time = self.begin.elapsed().as_secs_f64();
+    fn head(&self, now: Duration, endpoint: Endpoint, direction: Direction) -> String {
+        let time = now.saturating_sub(self.begin).as_secs_f64();
         let arrow = if direction == Direction::Send { '>' } else { '<' };
         format!("{time:.6} {}/{} {arrow}", endpoint.pid, endpoint.portid)
     }
