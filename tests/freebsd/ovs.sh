@@ -202,6 +202,14 @@ jexec b arp -d 10.0.0.1 >/dev/null
 echo "-- malformed requests, and no memory"
 dp add-dp dp0 && dp add-if dp0 $a && dp add-if dp0 $b && between 1 2 || fail "dp0 anew"
 for seed in 1 2 3 4; do dp storm dp0 $seed ${STORM:=1500} || fail "storm $seed"; done
+# What needs mbufs too: headers pushed, copies.
+dp del-flows dp0
+for way in "1 2" "2 1"; do
+	dp add-flow dp0 "in_port(${way% *}),eth(),eth_type(0x0806),arp()" ${way#* } &&
+	    dp add-flow dp0 "in_port(${way% *}),eth(),eth_type(0x0800),ipv4(frag=no)" \
+		"${way#* },push_vlan(vid=9,pcp=0),${way#* },pop_vlan,${way#* }" || fail "flows that copy"
+done
+ping_ok a 10.0.0.2 || fail "ping with copies"
 for every in 3 7 31 101; do
 	jexec a ping -q -f -t 20 10.0.0.2 >/dev/null 2>&1 & flood=$!
 	sysctl net.pfnl.fail_every=$every >/dev/null

@@ -4,11 +4,23 @@
  * Packets: what mbuf(9) offers as macros, and what it offers for short headers only, made good for long ones.
  */
 #include "ovs.h"
+#include "../../../kern-sock/freebsd/glue/family.h"
 
 struct mbuf *
 ovs_share(struct mbuf *m)
 {
-	return (m_copypacket(m, M_NOWAIT));
+	return (pfnl_fails() ? NULL : m_copypacket(m, M_NOWAIT));
+}
+
+/* For tests: there is no mbuf, and the packet is lost for it. */
+static bool
+ovs_no_mbuf(struct mbuf **mp)
+{
+	if (!pfnl_fails())
+		return (false);
+	m_freem(*mp);
+	*mp = NULL;
+	return (true);
 }
 
 bool
@@ -18,6 +30,8 @@ ovs_pull(struct mbuf **mp, u_int n)
 
 	if (m->m_len >= n)
 		return (true);
+	if (ovs_no_mbuf(mp))
+		return (false);
 	if (n <= MHLEN) {
 		*mp = m_pullup(m, n);
 		return (*mp != NULL);
@@ -40,6 +54,8 @@ ovs_own(struct mbuf **mp, u_int n)
 
 	if (M_WRITABLE(m))
 		return (ovs_pull(mp, n));
+	if (ovs_no_mbuf(mp))
+		return (false);
 	if (n <= MHLEN) {
 		/* Only the headers; the rest stays shared. Takes the chain, also when it fails. */
 		*mp = m_copyup(m, n, 0);
@@ -62,6 +78,8 @@ ovs_push(struct mbuf **mp, u_int n)
 		*mp = NULL;
 		return (false);
 	}
+	if (ovs_no_mbuf(mp))
+		return (false);
 	M_PREPEND(m, n, M_NOWAIT);
 	*mp = m;
 	if (m == NULL)
@@ -104,7 +122,7 @@ ovs_packet(const void *bytes, u_int len)
 	struct mbuf *m, *n;
 	u_int part;
 
-	m = m_getm2(NULL, len + max_linkhdr, M_NOWAIT, MT_DATA, M_PKTHDR);
+	m = pfnl_fails() ? NULL : m_getm2(NULL, len + max_linkhdr, M_NOWAIT, MT_DATA, M_PKTHDR);
 	if (m == NULL)
 		return (NULL);
 	/* Room for what is pushed. */

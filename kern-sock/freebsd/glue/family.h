@@ -177,6 +177,9 @@ struct pfnl_protocol {
 #define	PFNL_ADMIT_RUN		0
 #define	PFNL_ADMIT_IGNORE	(-1)
 
+/* For tests (net.pfnl.fail_every): whether what is about to be allocated is not to be had. */
+bool	 pfnl_fails(void);
+
 /* The current vnet's domain, held until it is given back; null without one. */
 void	*pfnl_domain_hold(void);
 void	 pfnl_domain_release(void *domain);

@@ -16,17 +16,24 @@ static MALLOC_DEFINE(M_PFNL, "pfnl", "pfnl: netlink sockets");
 
 /* ---- services for Rust ---- */
 
-/* For tests: every how manyth allocation fails, 0 = none. */
+/* For tests: every how manyth allocation of memory or of an mbuf fails, 0 = none. */
 static u_int pfnl_fail_every;
 static volatile u_int pfnl_allocations;
+
+bool
+pfnl_fails(void)
+{
+	u_int every = pfnl_fail_every;
+
+	return (__predict_false(every != 0) && atomic_fetchadd_int(&pfnl_allocations, 1) % every == 0);
+}
 
 void *
 pfnl_malloc(size_t size, size_t align, int zero)
 {
 	int flags = M_NOWAIT | (zero ? M_ZERO : 0);
-	u_int every = pfnl_fail_every;
 
-	if (__predict_false(every != 0) && atomic_fetchadd_int(&pfnl_allocations, 1) % every == 0)
+	if (pfnl_fails())
 		return (NULL);
 	return (align <= 16 ? malloc(size, M_PFNL, flags) : malloc_aligned(size, align, M_PFNL, flags));
 }
@@ -119,8 +126,8 @@ pfnl_append(struct socket *so, const struct pfnl_name *from, void *bytes, u_int 
 	struct mbuf *m, *name;
 	struct sockbuf *sb = &so->so_rcv;
 
-	m = m_gethdr(M_NOWAIT, MT_DATA);
-	name = m_get(M_NOWAIT, MT_SONAME);
+	m = pfnl_fails() ? NULL : m_gethdr(M_NOWAIT, MT_DATA);
+	name = pfnl_fails() ? NULL : m_get(M_NOWAIT, MT_SONAME);
 	if (m == NULL || name == NULL) {
 		m_freem(m);
 		m_freem(name);

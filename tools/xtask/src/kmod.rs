@@ -86,7 +86,10 @@ impl Module {
         link.args(["-m", "elf_x86_64_fbsd", "-r", "--gc-sections", "--strip-debug"]);
         link.args(self.offers.iter().map(|names| format!("--undefined-glob={names}")));
         link.arg("-T").arg(workspace.join("kmod.lds")).arg("-o").arg(&path);
-        for entry in fs::read_dir(source.join("glue"))? {
+        // Beside its own, what both have.
+        let folders = [source.join("glue"), workspace.join("kernel/glue")];
+        let entries: Vec<_> = folders.iter().map(fs::read_dir).collect::<std::io::Result<_>>()?;
+        for entry in entries.into_iter().flatten() {
             let file = entry?.path();
             if file.extension().is_some_and(|extension| extension == "c") {
                 let stem = file.file_stem().context("a file without a name")?.to_string_lossy().into_owned();

@@ -9,10 +9,9 @@ use std::process::Command;
 /// How many of a hundred must be equal.
 const ENOUGH: usize = 95;
 
-/// What FreeBSD's own system calls decide before or after they ask the socket family, by name or, with a / at the end, by
-/// kind. One of them that has become equal fails the run.
+/// What FreeBSD's own system calls decide before or after they ask the socket family. One of them that has become equal
+/// fails the run.
 const NOT_OURS: &[(&str, &str)] = &[
-    ("epoll/", "there is no epoll(7) in FreeBSD's kernel"),
     ("open/protocol-0", ROUTE),
     ("share/two-protocols", ROUTE),
     ("open/type-eleven", TYPES),
@@ -62,13 +61,14 @@ pub fn compare(freebsd: &str) -> Result<()> {
     let (linux, freebsd) = (parts(&linux), parts(freebsd));
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let (mut equal, mut counted, mut surprises) = (0, 0, Vec::new());
+    let mut linuxs = 0;
     for (name, theirs) in &linux {
-        let ours = freebsd.get(name).map_or("", String::as_str);
-        let listed = |(listed, _): &&(&str, &str)| match listed.ends_with('/') {
-            true => name.starts_with(listed),
-            false => name == listed,
+        let Some(ours) = freebsd.get(name) else {
+            // Not in the table that is built for FreeBSD: Linux's own numbers and calls.
+            linuxs += 1;
+            continue;
         };
-        if let Some((_, why)) = NOT_OURS.iter().find(listed) {
+        if let Some((_, why)) = NOT_OURS.iter().find(|(listed, _)| name == listed) {
             println!("  {name}: left out: {why}");
             if theirs == ours {
                 surprises.push(name.as_str());
@@ -83,8 +83,8 @@ pub fn compare(freebsd: &str) -> Result<()> {
         }
     }
     println!("scenarios equal on FreeBSD and Linux {}: {equal}/{counted}", release.trim());
-    let absent = linux.keys().find(|name| !freebsd.contains_key(*name) && !name.starts_with("epoll/"));
-    ensure!(counted >= 150 && absent.is_none(), "{counted} counted; {absent:?} was not run on FreeBSD");
+    println!("{linuxs} more are of calls and numbers that Linux alone has");
+    ensure!(counted >= 500, "only {counted} were run on FreeBSD");
     ensure!(surprises.is_empty(), "listed as different, and equal: {}", surprises.join(", "));
     ensure!(equal * 100 >= counted * ENOUGH, "fewer than {ENOUGH}% are equal");
     Ok(())
