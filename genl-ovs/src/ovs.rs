@@ -78,10 +78,15 @@ impl<P: Platform, Pk: Packet> Ovs<P, Pk> {
         &self.conntrack
     }
 
-    /// The datapath of a number.
+    /// The datapath of a number: its local port's, or that of any of its internal ports, as on Linux.
     pub(crate) fn datapath(&self, ifindex: i32) -> Result<Shared<Dp<P, Pk>>, Error> {
-        let is_it = |dp: &&Shared<Dp<P, Pk>>| u32::try_from(ifindex).is_ok_and(|n| dp.upper().ifindex() == n);
-        self.datapaths.lock().iter().find(is_it).cloned().ok_or(Error::new(Errno::ENODEV))
+        let ifindex = u32::try_from(ifindex).map_err(|_| Errno::ENODEV)?;
+        let local = self.datapaths.lock().iter().find(|dp| dp.upper().ifindex() == ifindex).cloned();
+        let internal = || {
+            let place = self.vport_by_ifindex(ifindex)?;
+            Some(place).filter(|place| place.vport.port().kind() == PortKind::Internal)
+        };
+        local.or_else(|| internal().map(|place| place.dp)).ok_or(Error::new(Errno::ENODEV))
     }
 
     /// The datapath whose local port has a name.

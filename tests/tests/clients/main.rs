@@ -11,6 +11,7 @@ mod families;
 mod faults;
 mod ports;
 mod process;
+mod soak;
 mod traffic;
 mod trouble;
 mod tunnel;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         conntrack::TESTS,
         traffic::TESTS,
         trouble::TESTS,
+        soak::TESTS,
         ports::TESTS,
         tunnel::TESTS,
         vswitchd::TESTS,

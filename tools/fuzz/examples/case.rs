@@ -42,7 +42,7 @@ fn show(name: &str, input: &[u8]) {
                 world.families().iter().filter(|family| family.name == "nlctrl").cloned().collect();
             script(&families, &NoHints, limits, &mut c)
         }
-        "world" => script(world.families(), &ovs::Ovs, Limits::default(), &mut c),
+        "world" => script(world.families(), &ovs::OVS, Limits::default(), &mut c),
         "odp" => return println!("{:?}", String::from_utf8_lossy(input)),
         _ => return,
     };

@@ -51,6 +51,7 @@ pub mod family;
 pub mod frames;
 pub mod generate;
 pub mod message;
+pub mod model;
 pub mod ovs;
 pub mod script;
 mod shrink;

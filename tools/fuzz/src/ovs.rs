@@ -25,11 +25,19 @@ pub const PORTS: [&str; 8] = ["e0", "e1", "e2", "e3", "p4", "p5", "p6", "p7"];
 /// The first portid of sockets in a [script](crate::script): upcalls may be for them.
 pub const PORTID: u32 = 7000;
 
-/// Hints for all OVS families.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ovs;
+/// Hints for all OVS families, with names of one's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// Of datapaths, that are made with the numbers [`DATAPATHS`].
+    pub datapaths: [&'static str; 2],
+    /// Of ports; the first four are made as interfaces that are there.
+    pub ports: [&'static str; 8],
+}
 
-impl Hints for Ovs {
+/// Hints for all OVS families.
+pub static OVS: Names = Names { datapaths: DATAPATH_NAMES, ports: PORTS };
+
+impl Hints for Names {
     fn header(&self, family: &Family, c: &mut Choices) -> Vec<u8> {
         if family.hdrsize != ovs::OVS_HDRLEN || !family.name.starts_with("ovs_") {
             return vec![0; family.hdrsize];
@@ -40,18 +48,18 @@ impl Hints for Ovs {
 
     fn attributes(&self, family: &Family, op: &Op, c: &mut Choices) -> Option<Vec<Node>> {
         Some(match (family.name.as_str(), op.cmd) {
-            ("ovs_datapath", cmd::NEW) => new_datapath(c.below(2), c),
+            ("ovs_datapath", cmd::NEW) => self.new_datapath(c.below(2), c),
             ("ovs_datapath", cmd::SET) => vec![
-                text(datapath::NAME, c.pick(&DATAPATH_NAMES)),
+                text(datapath::NAME, c.pick(&self.datapaths)),
                 fixed(datapath::USER_FEATURES, *c.pick(&[3_u32, 0, 8, 0xff])),
                 fixed(datapath::MASKS_CACHE_SIZE, *c.pick(&[256_u32, 0, 1, 4096, 4097])),
             ],
-            ("ovs_datapath", _) => some(vec![text(datapath::NAME, c.pick(&DATAPATH_NAMES))], c),
-            ("ovs_vport", cmd::NEW) => new_vport(c),
+            ("ovs_datapath", _) => some(vec![text(datapath::NAME, c.pick(&self.datapaths))], c),
+            ("ovs_vport", cmd::NEW) => self.new_vport(c),
             ("ovs_vport", _) => some(
                 vec![
                     fixed(vport::PORT_NO, c.below(9) as u32),
-                    text(vport::NAME, c.pick(&PORTS)),
+                    text(vport::NAME, c.pick(&self.ports)),
                     fixed(vport::UPCALL_PID, portid(c)),
                 ],
                 c,
@@ -88,8 +96,8 @@ impl Hints for Ovs {
 
     fn attribute(&self, table: &'static Table, row: &'static Row, c: &mut Choices) -> Option<Node> {
         Some(match (table.name, row.number) {
-            ("ovs_datapath_attr", datapath::NAME) => text(row.number, c.pick(&DATAPATH_NAMES)),
-            ("ovs_vport_attr", vport::NAME) => text(row.number, c.pick(&PORTS)),
+            ("ovs_datapath_attr", datapath::NAME) => text(row.number, c.pick(&self.datapaths)),
+            ("ovs_vport_attr", vport::NAME) => text(row.number, c.pick(&self.ports)),
             ("ovs_vport_attr", vport::PORT_NO) => fixed(row.number, c.below(9) as u32),
             ("ovs_vport_attr" | "ovs_datapath_attr", vport::UPCALL_PID) => fixed(row.number, portid(c)),
             ("ovs_flow_attr", flow::KEY) | ("ovs_packet_attr", packet::KEY) => nest(row.number, flow_key(c)),
@@ -108,6 +116,43 @@ impl Hints for Ovs {
     }
 }
 
+impl Names {
+    /// The attributes that make a datapath.
+    pub fn new_datapath(&self, which: usize, c: &mut Choices) -> Vec<Node> {
+        vec![
+            text(datapath::NAME, self.datapaths[which]),
+            fixed(datapath::UPCALL_PID, portid(c)),
+            fixed(datapath::USER_FEATURES, *c.pick(&[3_u32, 0, 1])),
+            fixed(datapath::IFINDEX, DATAPATHS[which]),
+        ]
+    }
+
+    fn new_vport(&self, c: &mut Choices) -> Vec<Node> {
+        let at = c.below(self.ports.len());
+        let kinds =
+            [VPORT_TYPE_GENEVE, VPORT_TYPE_VXLAN, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL, 0, 107, 108, 109];
+        let kind = match at {
+            0..4 => VPORT_TYPE_NETDEV,
+            4 => VPORT_TYPE_INTERNAL,
+            _ => *c.pick(&kinds),
+        };
+        let mut nodes = vec![
+            text(vport::NAME, self.ports[at]),
+            fixed(vport::TYPE, kind),
+            fixed(vport::UPCALL_PID, portid(c)),
+            fixed(vport::PORT_NO, at as u32 + 1),
+        ];
+        if kind == VPORT_TYPE_INTERNAL {
+            nodes.push(fixed(vport::IFINDEX, 1100 + at as i32));
+        }
+        if matches!(kind, VPORT_TYPE_GENEVE | VPORT_TYPE_VXLAN) {
+            let port = fixed(tunnel_options::DST_PORT, *c.pick(&[6081_u16, 4789, 0]));
+            nodes.push(nest(vport::OPTIONS, [port]));
+        }
+        nodes
+    }
+}
+
 /// Some of these, in their order; most often all.
 fn some(mut nodes: Vec<Node>, c: &mut Choices) -> Vec<Node> {
     nodes.retain(|_| !c.one_in(4));
@@ -116,37 +161,6 @@ fn some(mut nodes: Vec<Node>, c: &mut Choices) -> Vec<Node> {
 
 fn portid(c: &mut Choices) -> u32 {
     PORTID + c.below(4) as u32
-}
-
-/// The attributes that make a datapath.
-pub fn new_datapath(which: usize, c: &mut Choices) -> Vec<Node> {
-    vec![
-        text(datapath::NAME, DATAPATH_NAMES[which]),
-        fixed(datapath::UPCALL_PID, portid(c)),
-        fixed(datapath::USER_FEATURES, *c.pick(&[3_u32, 0, 1])),
-        fixed(datapath::IFINDEX, DATAPATHS[which]),
-    ]
-}
-
-fn new_vport(c: &mut Choices) -> Vec<Node> {
-    let at = c.below(PORTS.len());
-    let kinds = [VPORT_TYPE_GENEVE, VPORT_TYPE_VXLAN, VPORT_TYPE_GRE, VPORT_TYPE_INTERNAL, 0, 107, 108, 109];
-    let kind = match at {
-        0..4 => VPORT_TYPE_NETDEV,
-        4 => VPORT_TYPE_INTERNAL,
-        _ => *c.pick(&kinds),
-    };
-    let mut nodes = vec![
-        text(vport::NAME, PORTS[at]),
-        fixed(vport::TYPE, kind),
-        fixed(vport::UPCALL_PID, portid(c)),
-        fixed(vport::PORT_NO, at as u32 + 1),
-    ];
-    if matches!(kind, VPORT_TYPE_GENEVE | VPORT_TYPE_VXLAN) {
-        let port = fixed(tunnel_options::DST_PORT, *c.pick(&[6081_u16, 4789, 0]));
-        nodes.push(nest(vport::OPTIONS, [port]));
-    }
-    nodes
 }
 
 fn band_of(c: &mut Choices) -> Vec<Node> {
@@ -525,5 +539,5 @@ fn conntrack(c: &mut Choices) -> Vec<Node> {
 
 /// A run of attributes of the key's table, nothing in which need belong together.
 pub fn any_key(c: &mut Choices) -> Vec<Node> {
-    generate::attributes(&key::TABLE, &Ovs, 3, c)
+    generate::attributes(&key::TABLE, &OVS, 3, c)
 }

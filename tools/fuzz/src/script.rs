@@ -123,7 +123,7 @@ pub fn world(families: &[Family], c: &mut Choices) -> Option<Vec<Message>> {
     let header = ovs::DATAPATHS[0].to_ne_bytes().to_vec();
     let mut messages = vec![Message {
         header: vec![0; 4],
-        nodes: ovs::new_datapath(0, c),
+        nodes: ovs::OVS.new_datapath(0, c),
         ..Message::new(datapaths.id, cmd::NEW, datapaths.version)
     }];
     for (at, name) in PORTS.iter().take(3).enumerate() {

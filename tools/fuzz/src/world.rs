@@ -1,23 +1,15 @@
-//! A pfnl in this process that a [script](crate::script) is played to, and a model of what its sockets must see:
-//!
-//! - each request that asks for an acknowledgement gets exactly one, on the socket that sent it, in its order;
-//! - a dump ends exactly once; nobody gets an answer to what another asked;
-//! - unless the socket was told that something was lost, and then it was;
-//! - what is sent is [well formed](crate::check), and what is from the kernel says so.
+//! A pfnl in this process that a [script](crate::script) is played to, with a [model](crate::model) of what its sockets
+//! must see.
 
-use crate::check::well_formed;
 use crate::family::{Family, read_families, request_families};
+use crate::model::Model;
 use crate::ovs::{PORTID, PORTS};
 use crate::script::Act;
 use crate::wires::Wires;
 use pfnl_datapath::VecPacket;
 use pfnl_ovs::Ovs;
 use pfnl_platform::{Errno, Shared, User};
-use pfnl_proto::ack::Ack;
-use pfnl_proto::msg::{
-    Messages, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_MIN_TYPE,
-};
-use pfnl_sock::{Block, Credentials, Delivery, Domain, NETLINK_GENERIC, SockAddr, SockType, Socket};
+use pfnl_sock::{Credentials, Delivery, Domain, NETLINK_GENERIC, SockAddr, SockType, Socket};
 use std::collections::BTreeMap;
 
 const SOL_SOCKET: i32 = 1;
@@ -26,7 +18,6 @@ const SOL_NETLINK: i32 = 270;
 const ADD_MEMBERSHIP: i32 = 1;
 const CAP_ACK: i32 = 10;
 const EXT_ACK: i32 = 11;
-const ENOBUFS: i32 = 105;
 
 /// A domain with the Open vSwitch families, and clients.
 pub struct World {
@@ -40,17 +31,7 @@ pub struct World {
 struct Client {
     socket: Socket<User>,
     who: Credentials,
-    /// For each sequence number that was sent: acknowledgements that must come, and that may.
-    asked: BTreeMap<u32, Asked>,
-    /// Something may have been lost, by right.
-    lossy: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Asked {
-    must: usize,
-    may: usize,
-    got: usize,
+    model: Model,
 }
 
 struct Silent;
@@ -89,9 +70,19 @@ impl World {
         Domain::open(&self.domain, SockType::Raw, NETLINK_GENERIC, who, Box::new(Silent))
     }
 
+    /// Where its sockets are: to serve it to others, too.
+    pub fn domain(&self) -> &Shared<Domain<User>> {
+        &self.domain
+    }
+
     /// Its families.
     pub fn families(&self) -> &[Family] {
         &self.families
+    }
+
+    /// How often a socket's requests ended with each errno so far.
+    pub fn outcomes(&self, socket: usize) -> BTreeMap<i32, u64> {
+        self.open.get(&socket).map(|client| client.model.outcomes.clone()).unwrap_or_default()
     }
 
     /// The connections that are tracked.
@@ -146,7 +137,7 @@ impl World {
             Act::Set(socket, level, name, value) => {
                 if let Some(client) = self.open.get_mut(socket) {
                     // It may be the size of the queue, or not to be told of what is lost.
-                    client.lossy = true;
+                    client.model.lossy = true;
                     let _ = client.socket.set_option(*level, *name, &value.to_ne_bytes(), &client.who);
                 }
                 Ok(())
@@ -196,7 +187,7 @@ impl World {
             // Some are for administrators alone.
             let _ = set(SOL_NETLINK, ADD_MEMBERSHIP, *group);
         }
-        self.open.insert(number, Client { socket, who, asked: BTreeMap::new(), lossy: false });
+        self.open.insert(number, Client { socket, who, model: Model::default() });
         Ok(())
     }
 
@@ -210,9 +201,7 @@ impl World {
         let Some(client) = self.open.get_mut(&number) else { return Ok(()) };
         match client.socket.send(None, bytes, &client.who) {
             Ok(()) => {
-                for message in Messages::new(bytes) {
-                    client.note(message.header.flags, message.header.kind, message.header.seq);
-                }
+                client.model.sent(bytes);
                 Ok(())
             }
             Err(Errno::ENODATA) if bytes.is_empty() => Ok(()),
@@ -227,11 +216,14 @@ impl World {
         let mut read = 0;
         while read < count {
             if client.socket.take_error().is_some() {
-                client.lossy = true;
+                client.model.lossy = true;
             }
             let Some(block) = client.socket.take() else { break };
             client.socket.read(block.charge, size);
-            client.got(&block, PORTID + number as u32, families)?;
+            // Others' words are not looked at, nor those of groups.
+            if block.from.portid == 0 && block.group == 0 && block.sender == [0; 3] {
+                client.model.got(&block.bytes, PORTID + number as u32, families)?;
+            }
             read += 1;
         }
         Ok(read)
@@ -257,7 +249,10 @@ impl World {
             }
         }
         for (number, client) in &self.open {
-            client.answered().map_err(|error| format!("socket {number}: {error}"))?;
+            let lost = client.socket.info().drops > 0;
+            if let Some(missing) = client.model.missing().filter(|_| !lost) {
+                return Err(format!("socket {number}: {missing}"));
+            }
         }
         for number in numbers {
             self.close(number);
@@ -280,68 +275,6 @@ impl Drop for World {
         }
         self.ovs.shut_down();
         self.domain.shut_down();
-    }
-}
-
-impl Client {
-    /// A message has been sent.
-    fn note(&mut self, flags: u16, kind: u16, seq: u32) {
-        let asked = self.asked.entry(seq).or_default();
-        let request = flags & NLM_F_REQUEST != 0 && kind >= NLMSG_MIN_TYPE;
-        let dump = flags & NLM_F_DUMP == NLM_F_DUMP;
-        if flags & NLM_F_ACK != 0 || request && dump {
-            // A dump is acknowledged by its end; one that cannot begin, by an error.
-            asked.must += 1;
-        } else if request {
-            asked.may += 1;
-        }
-    }
-
-    fn got(&mut self, block: &Block, portid: u32, families: &[Family]) -> Result<(), String> {
-        if block.from.portid != 0 || block.sender != [0; 3] {
-            return Ok(()); // another user's
-        }
-        well_formed(&block.bytes, families)?;
-        if block.group != 0 {
-            return Ok(());
-        }
-        for message in Messages::new(&block.bytes) {
-            let header = message.header;
-            let upcall =
-                header.seq == 0 && families.iter().any(|f| f.id == header.kind && f.name == "ovs_packet");
-            if upcall {
-                continue;
-            }
-            let Some(asked) = self.asked.get_mut(&header.seq) else {
-                return Err(format!("an answer to a number that was not sent: {}", header.seq));
-            };
-            if header.portid != portid {
-                return Err(format!("an answer to portid {} at {portid}", header.portid));
-            }
-            // A dump whose first block finds no room is refused, and goes on all the same once there is some: so does
-            // Linux.
-            if header.kind == NLMSG_ERROR && Ack::read(&message).is_some_and(|ack| ack.error == -ENOBUFS) {
-                asked.may += 1;
-            }
-            if matches!(header.kind, NLMSG_ERROR | NLMSG_DONE) {
-                asked.got += 1;
-                if asked.got > asked.must + asked.may {
-                    return Err(format!("answered {} times: {}", asked.got, header.seq));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether everything was acknowledged that had to be.
-    fn answered(&self) -> Result<(), String> {
-        if self.lossy || self.socket.info().drops > 0 {
-            return Ok(());
-        }
-        match self.asked.iter().find(|(_, asked)| asked.got < asked.must) {
-            Some((seq, asked)) => Err(format!("message {seq} ({seq:#x}) was not acknowledged: {asked:?}")),
-            None => Ok(()),
-        }
     }
 }
 

@@ -31,7 +31,7 @@ fn input(name: &str, seed: u64) -> Vec<u8> {
         "codec" => {
             let world = pfnl_fuzz::world::World::new();
             let limits = pfnl_fuzz::script::Limits { acts: 8, ..Default::default() };
-            let acts = pfnl_fuzz::script::script(world.families(), &pfnl_fuzz::ovs::Ovs, limits, &mut c);
+            let acts = pfnl_fuzz::script::script(world.families(), &pfnl_fuzz::ovs::OVS, limits, &mut c);
             let mut sent = acts.into_iter().filter_map(|act| match act {
                 pfnl_fuzz::script::Act::Send(_, bytes) => Some(bytes),
                 _ => None,

@@ -9,6 +9,7 @@ mod assemble;
 mod attach;
 mod devices;
 mod fault;
+mod fuzz;
 mod program;
 mod run;
 mod serve;
@@ -99,6 +100,10 @@ enum Action {
         )]
         command: Vec<OsString>,
     },
+    /// Sends right, nearly right and wrong requests, by several sockets, and looks whether all are answered as they must be.
+    ///
+    /// Each case is made from a seed; one that shows something is shrunk, and shown decoded. docs/FUZZING.md says more.
+    Fuzz(fuzz::Options),
     /// Shows a host's sockets, families and datapaths.
     Status {
         /// Where the host is, as for serve.
@@ -124,6 +129,7 @@ fn main() -> ExitCode {
             });
             (traced, run::FAILED)
         }
+        Action::Fuzz(options) => (fuzz::fuzz(&options), 1),
         Action::Status { socket } => (status::status(socket), 1),
     };
     result.unwrap_or_else(|error| {

@@ -5,6 +5,8 @@ use crate::fault::{Faults, Trouble};
 use crate::program::{Refusal, inspect};
 use crate::{serve, status};
 use anyhow::{Context, Result, bail};
+use pfnl_platform::{Shared, User};
+use pfnl_sock::Domain;
 use pfnl_sock_host::{Config, Host, Stopper};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -140,11 +142,26 @@ impl PrivateHost {
     /// # Errors
     /// The path cannot be served, or there is no thread.
     pub fn start(path: &Path, assembly: Assembly) -> Result<PrivateHost> {
-        let mut host = Host::bind(&Config::new(path), assembly.domain.clone())?;
+        let domain = assembly.domain.clone();
+        PrivateHost::serve(path, domain, assembly, Assembly::status)
+    }
+
+    /// Serves a domain at a path, and keeps what it belongs to until it is over.
+    ///
+    /// # Errors
+    /// The path cannot be served, or there is no thread.
+    pub fn serve<T: Send + 'static>(
+        path: &Path,
+        domain: Shared<Domain<User>>,
+        keep: T,
+        status: fn(&T, &mut String),
+    ) -> Result<PrivateHost> {
+        let mut host = Host::bind(&Config::new(path), domain)?;
         let stopper = host.stopper();
         let thread = thread::Builder::new().name("pfnl-host".into()).spawn(move || {
-            host.run(|text| assembly.status(text))?;
-            drop(host); // before the assembly whose sockets it has
+            host.run(|text| status(&keep, text))?;
+            drop(host); // before those whose sockets it has
+            drop(keep);
             Ok(())
         })?;
         Ok(PrivateHost { stopper, thread: Some(thread) })

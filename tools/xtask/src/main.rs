@@ -6,6 +6,7 @@ mod compat;
 mod conformance;
 mod demo;
 mod freebsd;
+mod fuzz;
 mod kernel_bound;
 mod kmod;
 mod licences;
@@ -13,7 +14,9 @@ mod ovs_suite;
 mod packages;
 mod port;
 mod sh;
+mod soak;
 mod test;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use packages::Part;
@@ -78,6 +81,20 @@ enum Chore {
         /// Only these
         names: Vec<String>,
     },
+    /// Fuzzes pfnl under libFuzzer, each target for some minutes; prints executions, coverage and findings
+    Fuzz(fuzz::Options),
+    /// A host under attack, beside a ping and a loop that programs flows: nothing lost, memory back
+    Soak {
+        /// For how long
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+    },
+    /// Looks closer than tests do: Miri, sanitizers, models with many cases
+    Verify {
+        /// Only these
+        #[arg(value_enum)]
+        kinds: Vec<verify::Kind>,
+    },
     /// Installs what the other chores need, and does nothing else
     Setup,
 }
@@ -97,6 +114,9 @@ fn main() -> ExitCode {
         Chore::Oracle { arguments } => conformance::oracle(&arguments),
         Chore::OvsSuite { arguments } => ovs_suite::run(&arguments),
         Chore::BenchDatapath { names } => bench_datapath::run(&names),
+        Chore::Fuzz(options) => fuzz::run(&options),
+        Chore::Soak { minutes } => soak::run(minutes),
+        Chore::Verify { kinds } => verify::run(&kinds),
         Chore::Setup => {
             packages::need(&[Part::Demo, Part::Clients, Part::KernelBound, Part::Kmod, Part::Lint])
         }

@@ -35,6 +35,8 @@ pub enum Part {
     Lint,
     /// `cargo xtask bench`.
     Bench,
+    /// `cargo xtask fuzz`.
+    Fuzz,
 }
 
 /// How a package's presence shows.
@@ -69,6 +71,7 @@ const BUILD: &[Part] = &[Part::SuiteBuild, Part::Port];
 
 #[rustfmt::skip]
 const PACKAGES: &[Package] = &[
+    Package { name: "g++",                probe: Probe::Program("c++"),            parts: &[Part::Fuzz], why: "libFuzzer is C++" },
     Package { name: "util-linux",         probe: Probe::Program("unshare"),        parts: BOTH,    why: "unshare, nsenter, setpriv: the sandbox" },
     Package { name: "mount",              probe: Probe::Program("mount"),          parts: BOTH,    why: "the sandbox's own /run" },
     Package { name: "iproute2",           probe: Probe::Program("ip"),             parts: BOTH,    why: "ip: namespaces and veth pairs; genl: a client" },

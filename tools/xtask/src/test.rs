@@ -150,7 +150,8 @@ impl Counts {
 
 fn fmt() -> Result<()> {
     sh::run(sh::cargo()?.args(["fmt", "--all", "--check"]))?;
-    for outside in ["tests/kernel-bound", "kern-sock/freebsd", "kern-sock/freebsd/kernel", "datapath/freebsd"]
+    for outside in
+        ["fuzz", "tests/kernel-bound", "kern-sock/freebsd", "kern-sock/freebsd/kernel", "datapath/freebsd"]
     {
         let manifest = format!("{outside}/Cargo.toml");
         sh::run(sh::cargo()?.args(["fmt", "--check", "--manifest-path", &manifest]))?;

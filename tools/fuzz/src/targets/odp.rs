@@ -7,7 +7,7 @@ use pfnl_odp::{Filter, Ports, parse_actions, parse_flow, print_actions, print_fl
 /// # Errors
 /// What does not hold.
 pub fn odp(input: &[u8]) -> Result<(), String> {
-    let ports = Ports::from_iter([(1, "eth0".to_owned()), (2, "br(0),x".to_owned())]);
+    let ports = Ports::from_iter([(1, "eth0".to_owned()), (2, "br-int".to_owned())]);
     // Attributes of whatever kind are shown somehow.
     let _ = print_actions(input, &ports);
     let _ = print_flow(input, Some(input), &ports, true);

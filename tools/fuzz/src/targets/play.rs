@@ -11,7 +11,7 @@ use crate::{Choices, NoHints, ovs};
 pub fn world(input: &[u8]) -> Result<(), String> {
     let world = World::new();
     let mut c = Choices::replay(input);
-    let acts = script(world.families(), &ovs::Ovs, Limits::default(), &mut c);
+    let acts = script(world.families(), &ovs::OVS, Limits::default(), &mut c);
     world.play(&acts)
 }
 

@@ -45,7 +45,7 @@ pub fn policy(input: &[u8]) -> Result<(), String> {
     let mut c = Choices::replay(input);
     let (table, slow) = *c.pick(&TABLES);
     let level = *c.pick(&[Level::Liberal, Level::Strict, Level::Exact]);
-    let mut nodes = generate::attributes(table, &ovs::Ovs, 2, &mut c);
+    let mut nodes = generate::attributes(table, &ovs::OVS, 2, &mut c);
     if level == Level::Strict {
         // As a careful client marks them.
         for node in &mut nodes {
@@ -55,7 +55,7 @@ pub fn policy(input: &[u8]) -> Result<(), String> {
         }
     }
     for _ in 0..c.below(4) {
-        generate::disturb(&mut nodes, Some(table), &ovs::Ovs, &mut c);
+        generate::disturb(&mut nodes, Some(table), &ovs::OVS, &mut c);
     }
     let mut bytes = Vec::new();
     nodes.iter().for_each(|node| node.write(&mut bytes));

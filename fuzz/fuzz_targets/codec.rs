@@ -1,0 +1,8 @@
+//! The target `codec` of pfnl-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    if let Err(error) = pfnl_fuzz::targets::codec(input) {
+        panic!("{error}");
+    }
+});

@@ -1,0 +1,8 @@
+//! The target `conntrack` of pfnl-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    if let Err(error) = pfnl_fuzz::targets::conntrack(input) {
+        panic!("{error}");
+    }
+});

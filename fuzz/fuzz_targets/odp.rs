@@ -1,0 +1,8 @@
+//! The target `odp` of pfnl-fuzz.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    if let Err(error) = pfnl_fuzz::targets::odp(input) {
+        panic!("{error}");
+    }
+});
