@@ -115,7 +115,19 @@ impl Queue {
         if !self.has_room(block.charge) {
             self.settle(delivery.settle());
         }
-        if !self.has_room(block.charge) || self.blocks.try_reserve(1).is_err() {
+        if !self.has_room(block.charge) {
+            self.overrun();
+            return Err(Errno::ENOBUFS);
+        }
+        self.append(block)
+    }
+
+    /// Puts a block at the end, for which there is room.
+    pub(crate) fn append(&mut self, block: Block) -> Result<()> {
+        if self.closed {
+            return Err(Errno::ECONNREFUSED);
+        }
+        if self.blocks.try_reserve(1).is_err() {
             self.overrun();
             return Err(Errno::ENOBUFS);
         }

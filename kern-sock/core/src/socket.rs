@@ -393,15 +393,15 @@ impl<P: Platform> State<P> {
 
     /// Queues a datagram from the kernel, or to a group.
     pub(crate) fn deliver(&self, mut block: Block) -> Result<()> {
-        if self.lets_in(&mut block, false) { self.enqueue(block) } else { Ok(()) }
+        if self.lets_in(&mut block, false) { self.enqueue(block, false) } else { Ok(()) }
     }
 
-    /// Queues a block of a dump, which has been made only because there is room.
+    /// Queues a block of a dump, which has been made only because there is room; congestion is nothing to it.
     pub(crate) fn deliver_dump(&self, mut block: Block) -> Result<()> {
-        if self.lets_in(&mut block, true) { self.enqueue(block) } else { Ok(()) }
+        if self.lets_in(&mut block, true) { self.enqueue(block, true) } else { Ok(()) }
     }
 
-    fn enqueue(&self, mut block: Block) -> Result<()> {
+    fn enqueue(&self, mut block: Block, has_room: bool) -> Result<()> {
         let hook = self.domain.hook.as_ref();
         let endpoint = self.endpoint();
         match hook.map_or(Verdict::Pass, |hook| hook.deliver(endpoint, &mut block)) {
@@ -413,7 +413,10 @@ impl<P: Platform> State<P> {
             }
             Verdict::After(errno) => self.queue.lock().set_error(errno),
         }
-        let outcome = self.queue.lock().push(block, &*self.delivery);
+        let outcome = {
+            let mut queue = self.queue.lock();
+            if has_room { queue.append(block) } else { queue.push(block, &*self.delivery) }
+        };
         if let (Err(errno), Some(hook)) = (outcome, hook) {
             hook.lost(endpoint, errno);
         }
@@ -446,7 +449,7 @@ impl<P: Platform> State<P> {
             }
         }
         let taken = block.bytes.len();
-        self.enqueue(block).map(|()| taken)
+        self.enqueue(block, false).map(|()| taken)
     }
 
     pub(crate) fn overrun(&self) {

@@ -36,9 +36,10 @@ pub unsafe fn receive(fd: c_int, socket: &Pin, message: &mut msghdr, flags: c_in
     socket.offer(room);
     if flags & libc::MSG_PEEK == 0 {
         socket.consume(arrival.charge);
-        if socket.more() & MORE_DUMP != 0 {
-            read_on(fd, socket);
-        }
+    }
+    // Who only looks makes a dump go on, too.
+    if socket.more() & MORE_DUMP != 0 {
+        read_on(fd, socket);
     }
 
     message.msg_flags = flags & libc::MSG_CMSG_CLOEXEC;

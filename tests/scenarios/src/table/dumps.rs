@@ -68,6 +68,23 @@ pub fn fill(table: &mut Table) {
             a.drain();
         });
     }
+    table.add("dump/goes-on-when-peeked", || {
+        let a = Sock::at("a", 0);
+        a.send("a dump", &dump_policies(0));
+        a.recv_into(Incoming::of(8192), MSG_PEEK | MSG_DONTWAIT);
+        a.send("a ping", &ping(1)); // behind the end
+        a.drain();
+    });
+    table.add("dump/into-congestion", || {
+        let a = Sock::at("a", 0);
+        a.option("SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 6000);
+        a.send("a dump", &dump_policies(0));
+        for seq in 0..20 {
+            let _ = sys::send(a.raw(), &ping(seq), 0);
+        }
+        a.drain();
+        a.drain();
+    });
     table.add("dump/busy", || {
         let a = Sock::at("a", 0);
         a.on("EXT_ACK", nl::EXT_ACK);

@@ -17,6 +17,7 @@ mod options;
 mod pointers;
 mod privilege;
 mod queues;
+mod random;
 mod receiving;
 mod sending;
 pub mod sharing;
@@ -49,6 +50,7 @@ impl Table {
             queues::fill,
             sharing::fill,
             privilege::fill,
+            random::fill,
         ] {
             fill(&mut table);
         }
