@@ -67,6 +67,12 @@ impl Place {
         self.0 >> 16 == FAR
     }
 
+    /// Neither absent nor far: one comparison, as absence wraps to what is above all places.
+    #[inline]
+    fn is_plain(self) -> bool {
+        self.0.wrapping_sub(1) < (FAR << 16).wrapping_sub(1)
+    }
+
     #[inline]
     fn start(self) -> usize {
         (self.0 >> 16 << 2) as usize
@@ -124,19 +130,19 @@ impl<'a, const N: usize> Index<'a, N> {
     /// The payload of a number, if it was there.
     #[inline(always)]
     pub fn payload(&self, number: u16) -> Option<&'a [u8]> {
-        let place = self.place(number)?;
-        if place.is_far() {
-            return far(self.attrs, number).map(|attr| attr.payload());
+        let place = *self.places.get(usize::from(number))?;
+        if place.is_plain() {
+            return self.attrs.bytes().get(place.range());
         }
-        self.attrs.bytes().get(place.range())
+        self.place(number).and_then(|_| far(self.attrs, number)).map(|attr| attr.payload())
     }
 
     /// The payload of a number as attributes, if it was there.
     #[inline(always)]
     pub fn nest(&self, number: u16) -> Option<Attrs<'a>> {
-        let place = self.place(number)?;
-        if place.is_far() {
-            return far(self.attrs, number).map(|attr| attr.attrs());
+        let place = *self.places.get(usize::from(number))?;
+        if !place.is_plain() {
+            return self.place(number).and_then(|_| far(self.attrs, number)).map(|attr| attr.attrs());
         }
         let payload = self.attrs.bytes().get(place.range())?;
         Some(Attrs::new(payload, self.attrs.base().saturating_add(place.start() as u32)))
@@ -413,6 +419,31 @@ mod tests {
             (Some(7), Some(9), Some(&b"far"[..]))
         );
         assert_eq!(view.0.attr(ctrl::VERSION).unwrap().offset(), 20 + 8 + 5 * 60_004);
+    }
+
+    #[test]
+    fn attributes_around_the_border_of_what_is_far_are_found() {
+        use crate::ovs::packet;
+        for fill in (NEAR - 48..NEAR + 8).step_by(4) {
+            let mut bytes = Vec::new();
+            let mut w = Writer::new(&mut bytes);
+            let mut left = fill;
+            while left > 0 {
+                let len = left.min(60_004);
+                w.bytes(packet::USERDATA, &vec![0; len - 4]);
+                left -= len;
+            }
+            w.bytes(packet::PACKET, &[7; 30])
+                .nest(packet::KEY, |w| _ = w.fixed(1, &9u32))
+                .flag(packet::PROBE);
+            w.finish().unwrap();
+            let view = packet::View::parse(Attrs::new(&bytes, 20), Level::Liberal).unwrap();
+            assert_eq!(view.packet(), Some(&[7; 30][..]), "{fill}");
+            let key = view.key().unwrap();
+            assert_eq!((key.bytes().len(), key.base() as usize), (8, 20 + fill + 36 + 4), "{fill}");
+            assert_eq!(view.0.payload(packet::PROBE), Some(&[][..]));
+            assert_eq!(view.0.attr(packet::PACKET).unwrap().offset() as usize, 20 + fill, "{fill}");
+        }
     }
 
     #[test]
