@@ -150,7 +150,8 @@ ovs_launder(struct mbuf *m)
 		m->m_pkthdr.snd_tag = NULL;
 		m->m_pkthdr.csum_flags &= ~CSUM_SND_TAG;
 	}
-	m_tag_delete_nonpersistent(m);
+	if (__predict_false(!SLIST_EMPTY(&m->m_pkthdr.tags)))
+		m_tag_delete_nonpersistent(m);
 	m_clrprotoflags(m);
 	m->m_flags &= ~(M_BCAST | M_MCAST | M_PROMISC | M_VLANTAG);
 	if (__predict_false(ETHER_IS_MULTICAST(dst)))
@@ -412,19 +413,30 @@ ovs_if_leave(if_t ifp, bool own, bool going, bool hooked)
 	NET_EPOCH_WAIT();
 }
 
-void
-ovs_if_state(if_t ifp, struct ovs_state *state)
+bool
+ovs_if_is_up(if_t ifp)
 {
-	const uint64_t all = CSUM_IP_TCP | CSUM_IP_UDP | CSUM_IP6_TCP | CSUM_IP6_UDP;
-	const int up = ifp->if_flags & IFF_UP, running = ifp->if_drv_flags & IFF_DRV_RUNNING;
-	/* A packet that goes up waits with its checksum for the host, and is cut before. */
-	const bool own = ifp->if_transmit == ovs_own_transmit;
+	return ((ifp->if_flags & IFF_UP) != 0 && (ifp->if_drv_flags & IFF_DRV_RUNNING) != 0);
+}
 
-	state->mtu = ifp->if_mtu;
-	state->up = up != 0 && running != 0;
-	state->csum = own || (ifp->if_hwassist & all) == all;
-	state->tso4 = !own && state->csum && (ifp->if_hwassist & CSUM_IP_TSO) != 0;
-	state->tso6 = !own && state->csum && (ifp->if_hwassist & CSUM_IP6_TSO) != 0;
+u_int
+ovs_if_mtu(if_t ifp)
+{
+	return (ifp->if_mtu);
+}
+
+struct ovs_features
+ovs_if_features(if_t ifp)
+{
+	const uint64_t all = CSUM_IP_TCP | CSUM_IP_UDP | CSUM_IP6_TCP | CSUM_IP6_UDP, can = ifp->if_hwassist;
+	/* A packet that goes up waits with its checksum for the host, and is cut before. */
+	const bool own = ifp->if_transmit == ovs_own_transmit, csum = own || (can & all) == all;
+
+	return ((struct ovs_features){
+		.csum = csum,
+		.tso4 = !own && csum && (can & CSUM_IP_TSO) != 0,
+		.tso6 = !own && csum && (can & CSUM_IP6_TSO) != 0,
+	});
 }
 
 void

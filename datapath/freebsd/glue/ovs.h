@@ -40,14 +40,15 @@ enum { OVS_PKTHDR = offsetof(struct mbuf, m_pkthdr) };
 /* ---- C for Rust: interfaces ---- */
 
 /* What the datapath asks of a port for each packet. */
-struct ovs_state {
-	uint32_t mtu;
-	bool	 up;
+bool	 ovs_if_is_up(if_t);
+u_int	 ovs_if_mtu(if_t);
+/* What need not be done before a packet is sent. */
+struct ovs_features {
 	bool	 csum;
 	bool	 tso4;
 	bool	 tso6;
 };
-void	 ovs_if_state(if_t, struct ovs_state *);
+struct ovs_features ovs_if_features(if_t);
 /* As struct ovs_vport_stats. */
 struct ovs_counts {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors, rx_dropped, tx_dropped;

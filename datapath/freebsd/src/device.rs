@@ -173,15 +173,6 @@ unsafe extern "C" fn ovs_receive(device: *mut sys::ovs_device, chain: *mut sys::
 /// The port of a device.
 pub struct IfPort(pub Shared<Device>);
 
-impl IfPort {
-    fn state(&self) -> sys::ovs_state {
-        let mut state = sys::ovs_state::default();
-        // SAFETY: referenced.
-        unsafe { sys::ovs_if_state(self.0.interface.0.as_ptr(), &raw mut state) };
-        state
-    }
-}
-
 impl Port<Mbuf> for IfPort {
     fn send(&self, packet: Mbuf) {
         let (interface, chain) = (self.0.interface.0.as_ptr(), packet.into_chain());
@@ -216,16 +207,19 @@ impl Port<Mbuf> for IfPort {
     }
 
     fn mtu(&self) -> usize {
-        self.state().mtu as usize
+        // SAFETY: referenced.
+        unsafe { sys::ovs_if_mtu(self.0.interface.0.as_ptr()) as usize }
     }
 
     fn is_up(&self) -> bool {
-        self.state().up
+        // SAFETY: referenced.
+        unsafe { sys::ovs_if_is_up(self.0.interface.0.as_ptr()) }
     }
 
     fn features(&self) -> Features {
-        let state = self.state();
-        Features { csum: state.csum, tso4: state.tso4, tso6: state.tso6, uso: false }
+        // SAFETY: referenced.
+        let can = unsafe { sys::ovs_if_features(self.0.interface.0.as_ptr()) };
+        Features { csum: can.csum, tso4: can.tso4, tso6: can.tso6, uso: false }
     }
 
     fn stats(&self) -> Option<PortStats> {

@@ -95,7 +95,8 @@ pfnl_uptime(void)
 {
 	struct timespec now;
 
-	nanouptime(&now);
+	/* Of the last tick, as Linux's jiffies: each packet asks, and the hardware may take microseconds to answer. */
+	getnanouptime(&now);
 	return ((uint64_t)now.tv_sec * 1000000000 + now.tv_nsec);
 }
 
