@@ -1,6 +1,10 @@
 //! Requests and their acknowledgements through `pfnl run`, beside a bare AF_UNIX SEQPACKET ping-pong of two processes under
 //! the same scheduling, and beside the machine's own kernel. This program is all of the processes but pfnl: it starts
 //! itself, and has each of itself measure a little in turn.
+//!
+//! Where one side works while the other waits for it, what counts is the processor's time of both: on a quiet machine that
+//! is how long it takes, and on a busy one what others do meanwhile is not ours. Waking a sleeping processor takes no such
+//! time, so on two of them the clock counts.
 
 use crate::table::Table;
 use crate::turns::median;
@@ -57,11 +61,14 @@ fn trips(table: &mut Table, place: &str, cpus: Option<[usize; 2]>) -> Result<()>
         times[1].push(ours.measure("ack", COUNT)?);
         times[2].push(ours.measure("reply", COUNT)?);
     }
-    let [bare, ack, reply] = times;
+    let by_clock = cpus.is_some_and(|[one, other]| one != other);
+    let unit = if by_clock { "ns" } else { "ns of processor" };
+    let [bare, ack, reply] =
+        times.map(|times| times.iter().map(|time| time.of(by_clock)).collect::<Vec<f64>>());
     table.heading(&format!("A request and its acknowledgement, {place}"));
-    table.note("bare AF_UNIX ping-pong", median(bare.clone()), "ns");
+    table.note("bare AF_UNIX ping-pong", median(bare.clone()), unit);
     for (name, ours) in [("acknowledged", ack), ("answered and acknowledged", reply)] {
-        table.note(&format!("through pfnl run: {name}"), median(ours.clone()), "ns");
+        table.note(&format!("through pfnl run: {name}"), median(ours.clone()), unit);
         table.at_most(&format!("{name} / bare"), ratio(&ours, &bare), 1.5);
     }
     Ok(())
@@ -73,12 +80,12 @@ fn batches(table: &mut Table) -> Result<()> {
     for (what, title) in [("acks", "acknowledged"), ("replies", "GETFAMILY, answered and acknowledged")] {
         let (mut theirs, mut own) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            theirs.push(kernel.measure(what, COUNT)?);
-            own.push(ours.measure(what, COUNT)?);
+            theirs.push(kernel.measure(what, COUNT)?.of(false));
+            own.push(ours.measure(what, COUNT)?.of(false));
         }
         table.heading(&format!("{BATCH} requests in one send, {title}, each answer by a recv"));
-        table.note("this machine's kernel", median(theirs.clone()), "ns a request");
-        table.note("through pfnl run", median(own.clone()), "ns a request");
+        table.note("this machine's kernel", median(theirs.clone()), "ns of processor a request");
+        table.note("through pfnl run", median(own.clone()), "ns of processor a request");
         table.at_least("rate of pfnl / of the kernel", ratio(&theirs, &own), 1.0);
     }
     Ok(())
@@ -130,12 +137,43 @@ impl Other {
         Ok(self.results.next().context("the other process has ended")??)
     }
 
-    /// Nanoseconds for one of `count`.
-    fn measure(&mut self, what: &str, count: u32) -> Result<f64> {
+    /// How long one of `count` takes.
+    fn measure(&mut self, what: &str, count: u32) -> Result<Time> {
+        let before = processor_time(self.child.id());
         writeln!(self.orders.as_ref().context("ended")?, "{what} {count}")?;
         let line = self.line()?;
-        line.parse().with_context(|| format!("the other process says {line}"))
+        let clock = line.parse().with_context(|| format!("the other process says {line}"))?;
+        // Once it has said so it sleeps again, soon.
+        let taken = processor_time(self.child.id()).zip(before).map(|(after, before)| after - before);
+        Ok(Time { clock, processor: taken.map(|taken| taken as f64 / f64::from(count + count / 10)) })
     }
+}
+
+/// Nanoseconds for one, by the clock and on processors; the latter if the kernel tells.
+struct Time {
+    clock: f64,
+    processor: Option<f64>,
+}
+
+impl Time {
+    fn of(&self, by_clock: bool) -> f64 {
+        self.processor.filter(|_| !by_clock).unwrap_or(self.clock)
+    }
+}
+
+/// Nanoseconds that all threads of a process and of those under it have run.
+fn processor_time(pid: u32) -> Option<u64> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let thread = thread.ok()?.path();
+        let run = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+        sum += run.split(' ').next()?.parse::<u64>().ok()?;
+        let children = std::fs::read_to_string(thread.join("children")).ok()?;
+        for child in children.split_whitespace() {
+            sum += processor_time(child.parse().ok()?)?;
+        }
+    }
+    Some(sum)
 }
 
 impl Drop for Other {
