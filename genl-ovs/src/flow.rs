@@ -49,11 +49,13 @@ fn key_of(view: &flow::View<'_>) -> Result<Box<FlowKey>, Error> {
     Ok(key)
 }
 
+/// The datapath that a request is for, and by which number: answers have the same.
 fn datapath<P: Platform, Pk: Packet>(
     ovs: &Ovs<P, Pk>,
     request: &Request<'_>,
-) -> Result<Shared<Dp<P, Pk>>, Error> {
-    ovs.datapath(request.user_header::<OvsHeader>()?.dp_ifindex)
+) -> Result<(Shared<Dp<P, Pk>>, OvsHeader), Error> {
+    let header = request.user_header::<OvsHeader>()?;
+    Ok((ovs.datapath(header.dp_ifindex)?, header))
 }
 
 /// `NEW { [UFID] KEY [MASK] ACTIONS [PROBE] }`: adds a flow, or without CREATE and EXCL changes the one that is there.
@@ -65,12 +67,12 @@ fn new<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let wanted = key::parse_match(key, view.mask())?;
     let Match { key, mask } = &*wanted;
     let actions = action::compile(actions, key, Some(mask))?;
-    let dp = datapath(ovs, &context.request)?;
+    let (dp, header) = datapath(ovs, &context.request)?;
     let ufid = ufid(&view);
     let exclusive = context.request.header.flags & (NLM_F_CREATE | NLM_F_EXCL) != 0;
     let (flow, _) = dp.put_flow(FlowName { ufid: ufid.as_ref(), key }, mask, actions, exclusive)?;
     let omit = view.ufid_flags().unwrap_or(0);
-    context.notify(0, cmd::NEW, |w| write(w, &dp, &flow, omit))
+    context.notify(0, cmd::NEW, |w| write(w, header, &flow, omit))
 }
 
 /// `SET { [UFID] KEY [MASK] [ACTIONS] [CLEAR] }`
@@ -85,10 +87,10 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     };
     let Match { key, mask } = &*wanted;
     let actions = view.actions().map(|actions| action::compile(actions, key, Some(mask))).transpose()?;
-    let dp = datapath(ovs, &context.request)?;
+    let (dp, header) = datapath(ovs, &context.request)?;
     let flow = dp.set_flow(FlowName { ufid: ufid.as_ref(), key }, actions, view.clear())?;
     let omit = view.ufid_flags().unwrap_or(0);
-    context.notify(0, cmd::SET, |w| write(w, &dp, &flow, omit))
+    context.notify(0, cmd::SET, |w| write(w, header, &flow, omit))
 }
 
 /// `GET { UFID }` or `{ KEY }`
@@ -98,37 +100,37 @@ fn get<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     if ufid.is_none() && view.key().is_none() {
         return Err(Error::new(Errno::EINVAL));
     }
-    let dp = datapath(ovs, &context.request)?;
+    let (dp, header) = datapath(ovs, &context.request)?;
     let flow = dp.flow(FlowName { ufid: ufid.as_ref(), key: &key })?;
-    context.reply(cmd::GET, |w| write(w, &dp, &flow, view.ufid_flags().unwrap_or(0)))
+    context.reply(cmd::GET, |w| write(w, header, &flow, view.ufid_flags().unwrap_or(0)))
 }
 
 /// `DEL { UFID }` or `{ KEY }`; without either all flows go.
 fn del<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<'_>) -> Result<(), Error> {
     let view = flow::View::of(&context.request.validated)?;
     let (ufid, key) = (ufid(&view), key_of(&view)?);
-    let dp = datapath(ovs, &context.request)?;
+    let (dp, header) = datapath(ovs, &context.request)?;
     if ufid.is_none() && view.key().is_none() {
         dp.flush_flows();
         return Ok(());
     }
     let flow = dp.remove_flow(FlowName { ufid: ufid.as_ref(), key: &key })?;
-    context.notify(0, cmd::DEL, |w| write(w, &dp, &flow, view.ufid_flags().unwrap_or(0)))
+    context.notify(0, cmd::DEL, |w| write(w, header, &flow, view.ufid_flags().unwrap_or(0)))
 }
 
 fn dump<P: Platform, Pk: Packet>(
     ovs: &Shared<Ovs<P, Pk>>,
     request: &Request<'_>,
 ) -> Result<Box<dyn Dump>, Error> {
-    let dp_ifindex = request.user_header::<OvsHeader>()?.dp_ifindex;
+    let header = request.user_header::<OvsHeader>()?;
     let view = flow::View::parse(request.attrs, Level::Liberal).map_err(|error| Error::new(error.errno));
     let omit = view.map(|view| view.ufid_flags().unwrap_or(0));
-    Ok(try_box(Flows { ovs: ovs.clone(), dp_ifindex, omit, cursor: Cursor::default(), pending: None })?)
+    Ok(try_box(Flows { ovs: ovs.clone(), header, omit, cursor: Cursor::default(), pending: None })?)
 }
 
 struct Flows<P: Platform, Pk: Packet> {
     ovs: Shared<Ovs<P, Pk>>,
-    dp_ifindex: i32,
+    header: OvsHeader,
     /// What to leave out, or why the request is refused: at the end of the dump, as on Linux.
     omit: Result<u32, Error>,
     cursor: Cursor,
@@ -139,13 +141,13 @@ struct Flows<P: Platform, Pk: Packet> {
 impl<P: Platform, Pk: Packet> Dump for Flows<P, Pk> {
     fn next(&mut self, block: &mut DumpBlock<'_, '_>) -> Result<Progress, Error> {
         let omit = self.omit?;
-        let dp = self.ovs.datapath(self.dp_ifindex)?;
+        let dp = self.ovs.datapath(self.header.dp_ifindex)?;
         while let Some(flow) = self.pending.take().or_else(|| dp.next_flow(&mut self.cursor)) {
             let first = block.is_empty();
-            let fits = match block.record(cmd::GET, |w| write(w, &dp, &flow, omit)) {
+            let fits = match block.record(cmd::GET, |w| write(w, self.header, &flow, omit)) {
                 // Actions too long for a block of their own are left out; who wants them asks for the flow.
                 Err(error) if first && error.errno == Errno::EMSGSIZE => {
-                    block.record(cmd::GET, |w| write(w, &dp, &flow, omit | UFID_F_OMIT_ACTIONS))?
+                    block.record(cmd::GET, |w| write(w, self.header, &flow, omit | UFID_F_OMIT_ACTIONS))?
                 }
                 outcome => outcome?,
             };
@@ -160,8 +162,8 @@ impl<P: Platform, Pk: Packet> Dump for Flows<P, Pk> {
 
 /// What is said of a flow, in Linux's order: its name, its masked key where the name is a UFID, mask, counters that
 /// are not zero, actions.
-fn write<P: Platform, Pk: Packet>(w: &mut Writer<'_>, dp: &Dp<P, Pk>, flow: &Flow<P>, omit: u32) {
-    w.raw_fixed(&OvsHeader { dp_ifindex: dp.upper().ifindex().cast_signed() });
+fn write<P: Platform>(w: &mut Writer<'_>, header: OvsHeader, flow: &Flow<P>, omit: u32) {
+    w.raw_fixed(&header);
     if write_match(w, flow, omit).is_err() {
         return w.fail(Errno::ENOMEM);
     }

@@ -59,14 +59,14 @@ fn set<P: Platform, Pk: Packet>(ovs: &Shared<Ovs<P, Pk>>, context: &mut Context<
     let (Some(id), Some(bands)) = (view.id(), view.bands()) else {
         return Err(Error::new(Errno::EINVAL));
     };
-    let meter = Meter::try_new(id, view.kbps(), parse_bands(bands)?)?;
+    let meter = Meter::try_new(id, view.kbps(), parse_bands(bands)?)?.cleared(view.clear());
     let (dp, header) = datapath(ovs, context)?;
     let old = dp.set_meter(meter)?;
     context.reply(meter_cmd::SET, |w| {
         w.raw_fixed(&header);
         meter::Put(w).id(id);
-        // With its number once more, as Linux has it.
-        if let Some(old) = &old {
+        // With its number once more, as Linux has it; nothing of one that was set with CLEAR.
+        if let Some(old) = old.as_ref().filter(|old| !old.is_cleared()) {
             write(w, old);
         }
     })

@@ -316,6 +316,10 @@ fn check_row(
     let len = attr.payload().len();
     let failed = |errno| Err(Error::new(errno).text(FAILED).at(attr.offset()).row(row));
     if strict && attr.is_nested() && row.policy != Policy::Nested {
+        // The length of an integer is looked at before.
+        if let Policy::Uint(width, ..) | Policy::Sint(width, ..) = row.policy {
+            check_width(len, width, strict, attr, row)?;
+        }
         return Err(Error::new(Errno::EINVAL).text("NLA_F_NESTED not expected").at(attr.offset()).row(row));
     }
     match row.policy {

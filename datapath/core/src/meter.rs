@@ -38,6 +38,7 @@ pub struct Meter<P: Platform> {
     id: u32,
     kbps: bool,
     band: Option<Band>,
+    cleared: bool,
     bucket: P::Mutex<Bucket>,
 }
 
@@ -67,7 +68,18 @@ impl<P: Platform> Meter<P> {
             all: MeterStats::default(),
             exceeded: MeterStats::default(),
         };
-        Ok(Meter { id, kbps, band, bucket: P::Mutex::try_new(c"pfnl meter", bucket)? })
+        Ok(Meter { id, kbps, band, cleared: false, bucket: P::Mutex::try_new(c"pfnl meter", bucket)? })
+    }
+
+    /// With the wish that nothing was counted before it.
+    #[must_use]
+    pub fn cleared(self, cleared: bool) -> Meter<P> {
+        Meter { cleared, ..self }
+    }
+
+    /// Whether that was wished when it was made.
+    pub fn is_cleared(&self) -> bool {
+        self.cleared
     }
 
     /// Its number in the datapath.
@@ -141,18 +153,25 @@ fn now_ms<P: Platform>() -> u64 {
 pub(crate) struct Meters<P: Platform> {
     chains: Vec<RcuCell<P, Chain<P>>>,
     count: AtomicU32,
+    /// How many places Linux's table has at this point, and how many meters stand in its upper half. A meter's place is its
+    /// number modulo that, and each holds one: what a client sees of it is `EBUSY`.
+    places: AtomicU32,
+    upper: AtomicU32,
 }
 
 type Chain<P> = Vec<Shared<Meter<P>>>;
 
 const CHAINS: usize = 1024;
+/// How many places there are at least.
+const PLACES: u32 = CHAINS as u32;
 
 impl<P: Platform> Meters<P> {
     pub fn try_new() -> Result<Meters<P>> {
         let mut chains = Vec::new();
         chains.try_reserve_exact(CHAINS)?;
         chains.resize_with(CHAINS, || RcuCell::new(None));
-        Ok(Meters { chains, count: AtomicU32::new(0) })
+        let [count, places, upper] = [0, PLACES, 0].map(AtomicU32::new);
+        Ok(Meters { chains, count, places, upper })
     }
 
     #[inline]
@@ -168,9 +187,17 @@ impl<P: Platform> Meters<P> {
         if old.is_none() && self.count.load(Ordering::Relaxed) >= MAX_METERS {
             return Err(Errno::EFBIG);
         }
+        if old.is_none() && self.is_taken(section, id) {
+            return Err(Errno::EBUSY);
+        }
         self.replace(section, id, Some(meter))?;
         if old.is_none() {
-            self.count.fetch_add(1, Ordering::Relaxed);
+            let count = self.count.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            let places = self.places.load(Ordering::Relaxed);
+            self.upper.fetch_add(u32::from(is_upper(id, places)), Ordering::Relaxed);
+            if count >= places - 1 {
+                self.resize(section, places.saturating_mul(2));
+            }
         }
         Ok(old)
     }
@@ -180,9 +207,30 @@ impl<P: Platform> Meters<P> {
         let old = self.get(section, id).cloned();
         if old.is_some() {
             self.replace(section, id, None)?;
-            self.count.fetch_sub(1, Ordering::Relaxed);
+            let count = self.count.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+            let places = self.places.load(Ordering::Relaxed);
+            self.upper.fetch_sub(u32::from(is_upper(id, places)), Ordering::Relaxed);
+            // Not while a meter stands in the half that would go.
+            if places > PLACES && count <= places / 4 && self.upper.load(Ordering::Relaxed) == 0 {
+                self.resize(section, places / 2);
+            }
         }
         Ok(old)
+    }
+
+    /// Whether another meter stands in a number's place. Such are in one chain, as there are a multiple of [`CHAINS`] places.
+    fn is_taken(&self, section: &P::Guard, id: u32) -> bool {
+        let places = self.places.load(Ordering::Relaxed);
+        let chain = self.chain(id).and_then(|chain| chain.load(section));
+        chain.is_some_and(|chain| chain.iter().any(|other| other.id % places == id % places))
+    }
+
+    /// From now on there are so many places.
+    fn resize(&self, section: &P::Guard, places: u32) {
+        let all = self.chains.iter().filter_map(|chain| chain.load(section)).flatten();
+        let upper = all.filter(|meter| is_upper(meter.id, places)).count();
+        self.upper.store(upper as u32, Ordering::Relaxed);
+        self.places.store(places, Ordering::Relaxed);
     }
 
     fn replace(&self, section: &P::Guard, id: u32, meter: Option<Shared<Meter<P>>>) -> Result<()> {
@@ -198,6 +246,11 @@ impl<P: Platform> Meters<P> {
     fn chain(&self, id: u32) -> Option<&RcuCell<P, Chain<P>>> {
         self.chains.get(id as usize % CHAINS)
     }
+}
+
+/// Whether a number's place is in the upper half.
+fn is_upper(id: u32, places: u32) -> bool {
+    id % places >= places / 2
 }
 
 #[cfg(test)]
@@ -246,15 +299,36 @@ mod tests {
     fn meters_are_found_replaced_and_removed() {
         let meters = Meters::<User>::try_new().unwrap();
         let section = User::enter();
-        for id in [1, 1025, u32::MAX] {
+        for id in [1, 1026, u32::MAX] {
             assert!(meters.set(&section, meter(id, false, 1, 0)).unwrap().is_none());
         }
-        assert_eq!(meters.set(&section, meter(1025, false, 7, 0)).unwrap().unwrap().id(), 1025);
+        assert_eq!(meters.set(&section, meter(1026, false, 7, 0)).unwrap().unwrap().id(), 1026);
         let rate = |id| meters.get(&section, id).and_then(|meter| meter.band()).map(|band| band.rate);
-        assert_eq!((rate(1), rate(1025), rate(2049)), (Some(1), Some(7), None));
+        assert_eq!((rate(1), rate(1026), rate(2049)), (Some(1), Some(7), None));
         assert!(meters.remove(&section, 1).unwrap().is_some());
         assert!(meters.remove(&section, 1).unwrap().is_none());
-        assert_eq!((rate(1), rate(1025), rate(u32::MAX)), (None, Some(7), Some(1)));
+        assert_eq!((rate(1), rate(1026), rate(u32::MAX)), (None, Some(7), Some(1)));
         assert!(Meter::<User>::try_new(1, false, Some(Band { rate: 0, burst: 0 })).is_err());
+    }
+
+    /// As Linux 6.12 was seen to do: it grows when all but one place are taken, and shrinks when a quarter is, unless a meter
+    /// stands in the upper half.
+    #[test]
+    fn two_numbers_want_one_place() {
+        let meters = Meters::<User>::try_new().unwrap();
+        let section = User::enter();
+        let set = |id| meters.set(&section, meter(id, true, 1, 1)).map(|old| old.is_some());
+        let del = |id| assert!(meters.remove(&section, id).unwrap().is_some());
+        assert_eq!((set(5), set(1029), set(5), set(6)), (Ok(false), Err(Errno::EBUSY), Ok(true), Ok(false)));
+        [5, 6].into_iter().for_each(del);
+        (0..1022).for_each(|id| _ = set(id).unwrap());
+        assert_eq!(set(5120), Err(Errno::EBUSY));
+        set(1022).unwrap();
+        assert_eq!((set(5120), set(2048)), (Ok(false), Err(Errno::EBUSY)));
+        // 5120 is in the upper half of 2048 places.
+        (1..1023).for_each(del);
+        assert_eq!((set(1025), set(1)), (Ok(false), Ok(false)));
+        [1025, 5120].into_iter().for_each(del);
+        assert_eq!(set(1024), Err(Errno::EBUSY));
     }
 }

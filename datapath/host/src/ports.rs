@@ -12,11 +12,15 @@ use pfnl_datapath::tunnel::Tunnel;
 use pfnl_platform::{Errno, Result};
 use pfnl_rawio::{Hush, Hushed, Link, LinkEvent, LinkStats, LinkWatch, Links, PacketRing, PacketSocket, Tap};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
+
+/// How many numbers a name with `%d` is tried with: as many as a page has bits, as on Linux.
+const MAX_NUMBERED: u32 = 32_768;
 
 /// What became of a port's interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -144,6 +148,7 @@ impl Ports {
     /// `EBUSY` where an interface has the ifindex, `EEXIST` where there is an interface of this name, `ENAMETOOLONG` and `EINVAL` for what cannot be a name,
     /// `EPERM` without CAP_NET_ADMIN, `EOPNOTSUPP` without /dev/net/tun.
     pub fn open_internal(&self, name: &str, ifindex: Option<u32>) -> Result<Box<dyn Port<Frame>>> {
+        let name = &*self.numbered(name)?;
         names::check(name)?;
         if self.registry.links.lock().by_name(name).is_ok() || self.registry.free_ifindex(name).is_err() {
             return Err(Errno::EEXIST);
@@ -159,6 +164,16 @@ impl Ports {
         })?;
         let link = self.registry.links.lock().by_name(name)?;
         self.open(PortKind::Internal, &link, Box::new(tap), None).map(|(port, _)| port)
+    }
+
+    /// A name with a `%d` in it asks for the first number that makes a name which none has.
+    fn numbered<'n>(&self, name: &'n str) -> Result<Cow<'n, str>> {
+        let Some((start, end)) = name.split_once("%d") else { return Ok(Cow::Borrowed(name)) };
+        let is_free = |name: &String| {
+            self.registry.links.lock().by_name(name).is_err() && self.registry.free_ifindex(name).is_ok()
+        };
+        let free = (0..MAX_NUMBERED).map(|number| format!("{start}{number}{end}")).find(is_free);
+        free.map(Cow::Owned).ok_or(Errno::ENFILE)
     }
 
     /// A port without an interface, and its other side. Frames that are sent when the other side is dropped are

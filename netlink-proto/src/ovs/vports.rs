@@ -54,7 +54,7 @@ crate::attributes! {
         /// Portids that get the port's upcalls.
         5 UPCALL_PID upcall_pid: u32s;
         /// Counters.
-        6 STATS stats: fixed(VportStats) [Policy::None];
+        6 STATS stats: fixed(VportStats) [Policy::Min(64)];
         /// Pads 64-bit values.
         7 PAD pad: pad;
         /// The interface.

@@ -28,6 +28,7 @@ pub fn main(arguments: &Arguments, command: Command) -> Result<()> {
             compare(arguments, &packets::read(&bytes)?)
         }
         Command::Steps => bail!("steps are steps, with packets or without"),
+        Command::Through => bail!("packets go through ports, not through a client"),
     }
 }
 

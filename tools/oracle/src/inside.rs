@@ -11,10 +11,11 @@ use pfnl_platform::{Errno, Platform, Shared, User};
 use pfnl_sock::{Credentials, Delivery, Domain, FamilyDef, NETLINK_GENERIC, SockAddr, SockType, Socket};
 use std::collections::BTreeMap;
 
-/// SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_ADD_MEMBERSHIP; SOL_SOCKET, SO_RCVBUF.
+/// SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK, NETLINK_ADD_MEMBERSHIP; SOL_SOCKET, SO_RCVBUF.
 const SOL_NETLINK: i32 = 270;
 const CAP_ACK: i32 = 10;
 const EXT_ACK: i32 = 11;
+const GET_STRICT_CHK: i32 = 12;
 const ADD_MEMBERSHIP: i32 = 1;
 const SOL_SOCKET: i32 = 1;
 const SO_RCVBUF: i32 = 8;
@@ -110,6 +111,7 @@ impl<P: Platform> Inside<P> {
             |level, name, value: u32| socket.set_option(level, name, &value.to_ne_bytes(), &credentials);
         set(SOL_NETLINK, EXT_ACK, options.extack.into())?;
         set(SOL_NETLINK, CAP_ACK, options.capped.into())?;
+        set(SOL_NETLINK, GET_STRICT_CHK, options.strict.into())?;
         if let Ok(size @ 1..) = u32::try_from(options.rcvbuf) {
             set(SOL_SOCKET, SO_RCVBUF, size)?;
         }

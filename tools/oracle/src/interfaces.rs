@@ -41,7 +41,8 @@ impl<P: Platform> State<P> {
         if name.is_empty() || matches!(name, b"." | b"..") || name.iter().any(bad) {
             return Err(Errno::EINVAL);
         }
-        let mut text = String::from_utf8_lossy(name).into_owned();
+        // Bytes above 127 stand for themselves, as in Latin-1.
+        let mut text: String = name.iter().map(|&byte| char::from(byte)).collect();
         if text.contains("%d") {
             let free = |number: &usize| !self.taken.contains_key(&text.replace("%d", &number.to_string()));
             let number = (0..).find(free).unwrap_or_default();
@@ -57,7 +58,8 @@ impl<P: Platform> State<P> {
         self.next += u32::from(number.is_none());
         self.taken.insert(text.clone(), ifindex);
         self.used.push((ifindex, true));
-        Ok((PortName::new(text.as_bytes()).ok_or(Errno::EINVAL)?, ifindex))
+        let bytes: Vec<u8> = text.chars().map(|byte| byte as u8).collect();
+        Ok((PortName::new(&bytes).ok_or(Errno::EINVAL)?, ifindex))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod packets;
 pub mod render;
 pub mod report;
 pub mod run;
+pub mod through;
 pub mod vm;
 
 mod blank;

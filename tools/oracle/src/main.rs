@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use pfnl_oracle::compare::Parts;
 use pfnl_oracle::golden::{self, Head, Recorded};
+use pfnl_oracle::report::Report;
 use pfnl_oracle::vm::{Guest, Kernel};
-use pfnl_oracle::{generate, run};
+use pfnl_oracle::{generate, run, through};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -62,6 +63,8 @@ enum Command {
     Record,
     /// Compares pfnl with the recording.
     Replay,
+    /// Compares pfnl with the recording, asked by a program under `pfnl run`.
+    Through,
     /// Boots Linux and does steps: lines of JSON on the standard input, answered likewise.
     Steps,
 }
@@ -75,7 +78,7 @@ fn main() -> Result<()> {
     match command {
         Command::Run => {
             let (head, recorded) = ask_linux(&arguments)?;
-            compare(&arguments, &head, &recorded)
+            compare(&arguments, &head, &run::replay(&head, &recorded, &arguments.only)?)
         }
         Command::Record => {
             let (head, recorded) =
@@ -94,7 +97,14 @@ fn main() -> Result<()> {
             let text = std::fs::read_to_string(&arguments.golden)
                 .with_context(|| format!("{}: record it first", arguments.golden.display()))?;
             let (head, recorded) = golden::read(&text)?;
-            compare(&arguments, &head, &recorded)
+            compare(&arguments, &head, &run::replay(&head, &recorded, &arguments.only)?)
+        }
+        Command::Through => {
+            through::possible()?;
+            let text = std::fs::read_to_string(&arguments.golden)?;
+            let (head, recorded) = golden::read(&text)?;
+            let report = through::replay(&through::build()?, &head, &recorded, &arguments.only)?;
+            compare(&arguments, &head, &report)
         }
         Command::Steps => {
             let mut guest = Guest::boot(&Kernel::find(&arguments.cache)?)?;
@@ -158,8 +168,7 @@ fn ask_linux(arguments: &Arguments) -> Result<(Head, Vec<Recorded>)> {
     Ok((Head { kernel: kernel.release, families, interfaces, probes }, recorded))
 }
 
-fn compare(arguments: &Arguments, head: &Head, recorded: &[Recorded]) -> Result<()> {
-    let report = run::replay(head, recorded, &arguments.only)?;
+fn compare(arguments: &Arguments, head: &Head, report: &Report) -> Result<()> {
     println!("{}\n{}", report.table(), report.reasons());
     if let Some(path) = &arguments.report {
         let differences = report.differences(&head.families, arguments.examples, arguments.all);
@@ -170,6 +179,9 @@ fn compare(arguments: &Arguments, head: &Head, recorded: &[Recorded]) -> Result<
             report.reasons()
         );
         std::fs::write(path, text)?;
+    }
+    for (family, (equal, total)) in report.equal() {
+        println!("oracle requests equal {equal}/{total} {family}");
     }
     let unexplained = report.unexplained();
     let threshold = arguments.threshold;

@@ -2,7 +2,9 @@
 
 use crate::compare::Parts;
 use crate::families::Families;
-use crate::generate::{self, CAPPED, Case, EXTACK, LISTENER, NOBODY, PLAIN, Scenario, blocks, portid};
+use crate::generate::{
+    self, CAPPED, Case, EXTACK, LISTENER, NOBODY, PLAIN, STRICT, Scenario, blocks, portid,
+};
 use crate::golden::{Head, Recorded};
 use crate::inside::Inside;
 use crate::report::Report;
@@ -77,6 +79,7 @@ pub fn scenario(kernel: &mut dyn Kernel, families: &Families, scenario: &Scenari
         open(PLAIN, Options::default()),
         open(CAPPED, Options { extack: true, capped: true, ..Options::default() }),
         open(NOBODY, Options { extack: true, unprivileged: true, ..Options::default() }),
+        open(STRICT, Options { extack: true, strict: true, ..Options::default() }),
     ];
     if scenario.world {
         steps.extend(generate::world(families).iter().map(|tx| send(PLAIN, tx)));

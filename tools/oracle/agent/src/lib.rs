@@ -13,6 +13,9 @@ pub struct Options {
     /// NETLINK_CAP_ACK.
     #[serde(default)]
     pub capped: bool,
+    /// NETLINK_GET_STRICT_CHK.
+    #[serde(default)]
+    pub strict: bool,
     /// SO_RCVBUF, 0 = as it comes.
     #[serde(default)]
     pub rcvbuf: usize,

@@ -1,5 +1,6 @@
 //! The agent: PID 1 of the guest. Does [`Step`]s that come as lines on its first argument (a virtio-serial port), on
-//! real sockets, and answers each with an [`Outcome`].
+//! real sockets, and answers each with an [`Outcome`]. Given `-`, it is a client of whatever its sockets lead to, on its
+//! standard input and output.
 //!
 //! Steps of unprivileged sockets go on to a second agent, which runs as nobody and speaks the same on its standard
 //! input and output.
@@ -39,6 +40,9 @@ fn main() -> io::Result<()> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
+    if path == "-" {
+        return serve(BufReader::new(io::stdin()), io::stdout(), Some(nobody));
+    }
     let port = File::options().read(true).write(true).open(path)?;
     serve(BufReader::new(port.try_clone()?), port, Some(nobody))
 }
@@ -187,6 +191,9 @@ impl Agent {
         socket.bind(&SocketAddr::new(options.portid, 0))?;
         socket.set_ext_ack(options.extack)?;
         socket.set_cap_ack(options.capped)?;
+        if options.strict {
+            socket.set_netlink_get_strict_chk(true)?;
+        }
         if options.rcvbuf > 0 {
             let size = i32::try_from(options.rcvbuf).map_err(io::Error::other)?;
             socket.set_rx_buf_sz(size)?;

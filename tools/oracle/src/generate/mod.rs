@@ -16,6 +16,7 @@ pub(crate) mod packets;
 mod psamples;
 pub(crate) mod random;
 mod tags;
+mod unseen;
 mod vports;
 
 use crate::families::Families;
@@ -38,6 +39,9 @@ pub const CAPPED: u32 = 2;
 pub const NOBODY: u32 = 3;
 /// A member of all OVS groups.
 pub const LISTENER: u32 = 4;
+
+/// With NETLINK_EXT_ACK and NETLINK_GET_STRICT_CHK.
+pub const STRICT: u32 = 5;
 
 /// A socket's portid.
 pub fn portid(socket: u32) -> u32 {
@@ -99,6 +103,7 @@ pub fn all(families: &Families) -> Vec<Scenario> {
     scenarios.extend(packets::more(&mut make));
     scenarios.push(flows::more(&mut make));
     scenarios.push(tags::scenario(&mut make));
+    scenarios.extend(unseen::scenarios(&mut make));
     scenarios
 }
 
