@@ -141,6 +141,31 @@ pub fn crc32c_delta(difference: [u8; 4], len: usize) -> u32 {
     (4..len).fold(crc, |crc, _| step(crc, 0))
 }
 
+/// Whether the CRC32c of an SCTP packet, from `start` up to `end`, is right.
+///
+/// # Errors
+/// `EINVAL`: the packet is shorter.
+#[inline(never)] // its buffer is on nobody else's stack
+pub fn sctp_fits<Pk: Packet>(packet: &Pk, start: usize, end: usize) -> Result<bool> {
+    const FIELD: usize = 8;
+    let (mut crc, mut at, mut field) = (u32::MAX, start, [0; 4]);
+    packet.copy_out(start.saturating_add(FIELD), &mut field)?;
+    while at < end {
+        let mut piece = [0; 256];
+        let piece = piece.get_mut(..end.saturating_sub(at).min(256)).unwrap_or_default();
+        packet.copy_out(at, piece)?;
+        if at == start {
+            piece.get_mut(FIELD..FIELD + 4).unwrap_or_default().fill(0);
+        }
+        for byte in piece.iter() {
+            let place = (crc ^ u32::from(*byte)) & 0xff;
+            crc = (crc >> 8) ^ CRC32C.get(place as usize).unwrap_or(&0);
+        }
+        at = at.saturating_add(256);
+    }
+    Ok((!crc).to_le_bytes() == field)
+}
+
 /// The reflected polynomial 0x1edc6f41, a byte at a time.
 static CRC32C: [u32; 256] = {
     let mut table = [0; 256];

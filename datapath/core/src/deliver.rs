@@ -2,14 +2,15 @@
 
 use crate::csum;
 use crate::datapath::{Datapath, LOST};
+use crate::extract::header;
 use crate::hash;
 use crate::key::{FlowKey, TunnelKey};
 use crate::offload::GsoKind;
 use crate::packet::Packet;
-use crate::port::Vport;
+use crate::port::{Features, Vport};
 use crate::tunnel::Inside;
 use crate::upcall::{Kind, Request, Upcall};
-use crate::wire::{ETH_HLEN, Ethernet, VLAN_HLEN, is_vlan};
+use crate::wire::{ETH_HLEN, Ethernet, Tag, VLAN_HLEN, is_mpls, is_vlan};
 use crate::{fragment, gso};
 use pfnl_platform::{Errno, Platform, Result};
 use zerocopy::FromBytes;
@@ -84,6 +85,21 @@ pub(crate) fn flow_hash<Pk: Packet>(key: &FlowKey, packet: &Pk) -> u32 {
     }
 }
 
+/// Whether a label stands behind a packet's link layer header.
+fn is_labelled<Pk: Packet>(inside: Inside, packet: &mut Pk) -> Result<bool> {
+    let (mut kind, mut end) = match inside {
+        Inside::Network(ethertype) => (ethertype, 0),
+        Inside::Ethernet => {
+            (header::<Ethernet, Pk>(packet, 0)?.map_or(0, |ethernet| ethernet.ethertype.get()), ETH_HLEN)
+        }
+    };
+    while is_vlan(kind) && end > 0 {
+        kind = header::<Tag, Pk>(packet, end)?.map_or(0, |tag| tag.ethertype.get());
+        end = end.saturating_add(VLAN_HLEN);
+    }
+    Ok(is_mpls(kind))
+}
+
 /// Does what the device cannot do, and hands the packet over.
 fn send<P: Platform, Pk: Packet>(
     vport: &Vport<P, Pk>,
@@ -91,7 +107,9 @@ fn send<P: Platform, Pk: Packet>(
     inside: Inside,
     mut packet: Pk,
 ) -> Result<()> {
-    let (port, features) = (vport.port(), vport.port().features());
+    let port = vport.port();
+    // As on Linux, a device does nothing to packets with labels.
+    let features = if is_labelled(inside, &mut packet)? { Features::default() } else { port.features() };
     let hand_over = |packet| match through {
         Some((tunnel, hash)) => port.send_through(packet, inside, tunnel, hash),
         None => port.send(packet),
@@ -131,17 +149,17 @@ pub(crate) fn upcall<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
     let up = |packet: &Pk| {
         let keep = keep.min(packet.len());
         let request = Request { kind, vport: vport.map(|vport| &**vport), keep, hash, mru };
-        let result = dp.upper().upcall(dp, section, &request, key, packet);
-        if let Some(vport) = vport {
-            vport.count_upcall(result.is_ok());
-        }
-        result
+        dp.upper().upcall(dp, section, &request, key, packet)
     };
     let result = if packet.offload().gso.is_some() {
         gso::segment(packet, Inside::of(key), &mut |segment| up(&segment))
     } else {
         csum::complete(packet).and_then(|()| up(packet))
     };
+    // As on Linux, one that goes in segments is one upcall, and one that is for nobody is none of the port's.
+    if let (Some(vport), true) = (vport, result != Err(Errno::ENOTCONN)) {
+        vport.count_upcall(result.is_ok());
+    }
     if result.is_err() {
         dp.counters.local().add(LOST, 1);
     }

@@ -12,6 +12,8 @@ use zerocopy::FromBytes;
 
 /// The longest link layer header whose packets are cut: Ethernet and three tags, as on Linux.
 const L2_MAX: usize = ETH_HLEN + 3 * VLAN_HLEN;
+/// What every link that IPv6 goes over takes.
+const IPV6_MIN_MTU: usize = 1280;
 /// Extension headers that each fragment repeats.
 const MAX_EXTENSIONS: usize = 16;
 
@@ -118,7 +120,9 @@ fn v6<P: Platform, Pk: Packet>(
     let &ip = header::<Ipv6, Pk>(packet, l3)?.ok_or(Errno::EINVAL)?;
     let end = l3.saturating_add(size_of::<Ipv6>()).saturating_add(ip.len.get().into()).min(packet.len());
     let (front, place, next) = unfragmentable(packet, l3, ip.next)?;
-    let room = mru.saturating_sub(front.saturating_sub(l3)).saturating_sub(FRAGMENT) & !7;
+    // As Linux: none is shorter than what every link takes (RFC 8200, 5), which may leave one that is all of it.
+    let longest = mru.max(IPV6_MIN_MTU);
+    let room = longest.saturating_sub(front.saturating_sub(l3)).saturating_sub(FRAGMENT) & !7;
     if front > end || room == 0 {
         return Err(Errno::EINVAL);
     }

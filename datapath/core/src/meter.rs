@@ -1,8 +1,8 @@
 //! Meters: token buckets that a METER action sends packets through.
 //!
 //! A meter has one band, which drops what exceeds its rate (OVS_METER_BAND_TYPE_DROP is the only type there is). A
-//! bucket fills by `rate` each millisecond, in thousandths of a packet or in bits, up to `burst` plus one second's worth
-//! of what `rate` gives; a packet that it cannot pay for is dropped.
+//! bucket fills by `rate` each millisecond, in thousandths of a packet or in bits, up to `burst`; a packet that it cannot pay
+//! for is dropped. Without a burst nothing passes, as on Linux; OVS sends the rate where there is to be none.
 //!
 //! Meters are found without a lock; a meter's own bucket is behind one, since it is one for all processors.
 
@@ -142,7 +142,7 @@ impl MeterStats {
 
 /// What a bucket holds at most.
 fn capacity(band: Band) -> u64 {
-    u64::from(band.burst).saturating_add(band.rate.into()).saturating_mul(1000)
+    u64::from(band.burst).saturating_mul(1000)
 }
 
 fn now_ms<P: Platform>() -> u64 {
@@ -264,23 +264,23 @@ mod tests {
 
     #[test]
     fn packets_beyond_rate_and_burst_are_dropped() {
-        // 10 packets a second, 5 more at once.
+        // 10 packets a second, 5 at once.
         let meter = meter(1, false, 10, 5);
         let start = meter.stats().2;
         let passed = (0..100).filter(|_| meter.pass_at(64, start)).count();
-        assert_eq!(passed, 15);
-        // After half a second there is room for five more, and for no more than 15 after an hour.
+        assert_eq!(passed, 5);
+        // After half a second there is room for five more, and for no more than that after an hour.
         assert_eq!((0..100).filter(|_| meter.pass_at(64, start + 500)).count(), 5);
-        assert_eq!((0..100).filter(|_| meter.pass_at(64, start + 3_600_000)).count(), 15);
+        assert_eq!((0..100).filter(|_| meter.pass_at(64, start + 3_600_000)).count(), 5);
         let (all, exceeded, used) = meter.stats();
-        assert_eq!((all.packets, exceeded.packets, used), (300, 265, start + 3_600_000));
-        assert_eq!(exceeded.bytes, 265 * 64);
+        assert_eq!((all.packets, exceeded.packets, used), (300, 285, start + 3_600_000));
+        assert_eq!(exceeded.bytes, 285 * 64);
     }
 
     #[test]
     fn kilobits_are_counted_in_bits() {
-        // 8 kbit/s and no burst: 1000 bytes a second.
-        let meter = meter(1, true, 8, 0);
+        // 8 kbit/s, 1000 bytes at once.
+        let meter = meter(1, true, 8, 8);
         let start = meter.stats().2;
         assert!(meter.pass_at(1000, start));
         assert!(!meter.pass_at(1, start));
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn time_that_goes_backwards_gives_nothing() {
-        let meter = meter(1, false, 1000, 0);
+        let meter = meter(1, false, 1000, 1000);
         let start = meter.stats().2;
         (0..1000).for_each(|_| assert!(meter.pass_at(1, start + 10)));
         assert!(!meter.pass_at(1, start));

@@ -55,6 +55,25 @@ impl<P: Platform> Clone for Tracked<P> {
     }
 }
 
+/// Takes away what is behind an IP packet: an Ethernet frame's padding.
+#[inline(never)] // apart from the stack of what tracks
+fn trim<P: Platform, Pk: Packet>(frame: &mut Frame<P, Pk>, key: &mut FlowKey) -> Result<()> {
+    let Some(at) = frame.layers(key)?.l3 else { return Ok(()) };
+    let len = match key.eth_type.get() {
+        ETH_IPV4 => header::<Ipv4, Pk>(&mut frame.packet, at)?
+            .filter(|ip| usize::from(ip.len.get()) >= ip.header_len())
+            .map(|ip| usize::from(ip.len.get())),
+        ETH_IPV6 => header::<Ipv6, Pk>(&mut frame.packet, at)?
+            .filter(|ip| ip.len.get() != 0)
+            .map(|ip| usize::from(ip.len.get()).saturating_add(size_of::<Ipv6>())),
+        _ => None,
+    };
+    if let Some(len) = len {
+        frame.packet.truncate(at.saturating_add(len));
+    }
+    Ok(())
+}
+
 /// CT. Answers whether the packet goes on: a fragment waits for the others.
 ///
 /// # Errors
@@ -68,6 +87,7 @@ pub(super) fn track<P: Platform, Pk: Packet>(
     key: &mut FlowKey,
     ct: &Ct,
 ) -> Result<bool> {
+    trim(frame, key)?;
     if !whole(table, frame, key, ct.zone)? {
         return Ok(false);
     }
@@ -92,7 +112,13 @@ pub(super) fn track<P: Platform, Pk: Packet>(
             let range = nat.new.as_ref().map(|(end, range)| (*end, range));
             choose::settle(table, section, &tracked.conn, range)?;
         }
-        let changed = nat::translate(frame, key, &tracked)?;
+        // What is translated to what it is anyway counts as translated when that is settled.
+        let settled = match &nat.new {
+            Some((choose::End::Src, _)) if !is_confirmed && !tracked.is_reply => state::SRC_NAT,
+            Some((choose::End::Dst, _)) if !is_confirmed && !tracked.is_reply => state::DST_NAT,
+            _ => 0,
+        };
+        let changed = nat::translate(frame, key, &tracked)? | settled;
         tell(Some(&tracked), key, ct.zone, changed);
     }
     let has_new_helper = helped(&tracked.conn, ct);
@@ -463,7 +489,13 @@ fn checksum_fits<Pk: Packet>(
     end: usize,
 ) -> Result<bool> {
     let offload = packet.offload();
-    if offload.csum.is_some() || offload.gso.is_some() || layers.routed || tuple.proto == IP_SCTP {
+    if offload.csum.is_some() || offload.gso.is_some() {
+        return Ok(true);
+    }
+    if tuple.proto == IP_SCTP {
+        return csum::sctp_fits(packet, l4, end);
+    }
+    if layers.routed {
         return Ok(true);
     }
     let mut udp = [0; 8];
@@ -509,8 +541,12 @@ fn segment<Pk: Packet>(packet: &mut Pk, l4: usize, end: usize) -> Result<Option<
 fn association<Pk: Packet>(packet: &mut Pk, l4: usize, end: usize) -> Result<Option<Seen>> {
     let Some(&Sctp { tag, .. }) = header::<Sctp, Pk>(packet, l4)? else { return Ok(None) };
     let at = l4.saturating_add(size_of::<Sctp>());
-    let Some(&kind) = header::<u8, Pk>(packet, at)?.filter(|_| at < end) else { return Ok(None) };
+    let Some(&[kind, _, high, low]) = header::<[u8; 4], Pk>(packet, at)? else { return Ok(None) };
     let asks = at.saturating_add(4);
+    let next = at.saturating_add(usize::from(u16::from_be_bytes([high, low])).next_multiple_of(4));
+    if asks > end || Chunk::is_alone(kind) && next < end {
+        return Ok(None);
+    }
     let init = header::<Be32, Pk>(packet, asks)?.filter(|_| asks.saturating_add(4) <= end);
     let init = init.map_or(0, |init| init.get());
     Ok(Some(Seen::Sctp(Chunk { kind, tag: tag.get(), init })))

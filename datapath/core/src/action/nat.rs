@@ -48,6 +48,8 @@ pub(super) fn translate<P: Platform, Pk: Packet>(
             identifier(frame, key, target.src_port)?;
         }
     }
+    // Linux gives a packet whose destination alone is changed a source as well: its own.
+    let src = src || dst && !is_reply;
     Ok(if src { state::SRC_NAT } else { 0 } | if dst { state::DST_NAT } else { 0 })
 }
 

@@ -110,6 +110,8 @@ impl Proto {
                 let state = match chunk.kind {
                     chunk::INIT => SctpState::CookieWait,
                     chunk::HEARTBEAT => SctpState::HeartbeatSent,
+                    chunk::HEARTBEAT_ACK => SctpState::Closed,
+                    chunk::SHUTDOWN_ACK => SctpState::ShutdownAckSent,
                     _ => return None,
                 };
                 Some(Proto::Sctp(Sctp { state, tags: [chunk.tag, 0] }))
@@ -170,11 +172,15 @@ impl Proto {
     }
 }
 
+impl Chunk {
+    /// Whether nothing may be beside a chunk of this type (RFC 9260, 6.10).
+    pub fn is_alone(kind: u8) -> bool {
+        matches!(kind, chunk::INIT | chunk::INIT_ACK | chunk::SHUTDOWN_COMPLETE)
+    }
+}
+
 impl Sctp {
     fn pass(&mut self, chunk: &Chunk, is_reply: bool) -> Verdict {
-        if self.state == SctpState::Closed && chunk.kind == chunk::INIT {
-            return Verdict::Reopen;
-        }
         let [original, reply] = &mut self.tags;
         let (own, other) = if is_reply { (reply, original) } else { (original, reply) };
         let fits = match chunk.kind {
@@ -218,6 +224,7 @@ fn sctp(state: SctpState, kind: u8, is_reply: bool) -> SctpState {
     use SctpState::*;
     match (kind, state) {
         (chunk::ABORT | chunk::SHUTDOWN_COMPLETE, _) => Closed,
+        (chunk::INIT, Closed) => CookieWait,
         (chunk::COOKIE_ECHO, CookieWait) => CookieEchoed,
         (chunk::COOKIE_ACK, CookieEchoed) if is_reply => Established,
         (chunk::HEARTBEAT_ACK, HeartbeatSent) if is_reply => Established,

@@ -10,7 +10,7 @@ mod datapaths;
 mod flows;
 pub(crate) mod keys;
 pub(crate) mod message;
-mod meters;
+pub(crate) mod meters;
 mod mutate;
 pub(crate) mod packets;
 mod psamples;

@@ -28,19 +28,21 @@ fn is_comparable(name: &str) -> bool {
     !NOT.iter().any(|part| name.contains(part))
 }
 
+/// The action lists that are compared; none ends by dropping the packet.
+pub fn lists() -> Vec<actions::Named> {
+    let all = actions::single().into_iter().chain(packets::chains());
+    let ends = |list: &[Node]| list.last().and_then(Node::number) == Some(action::DROP);
+    all.filter(|(name, list)| is_comparable(name) && !ends(list)).collect()
+}
+
 /// Each action list by packets that it is good for: what leaves, and what comes up.
 pub fn cases(make: &Make<'_>) -> Vec<Case> {
-    let lists: Vec<_> = actions::single()
-        .into_iter()
-        .chain(packets::chains())
-        .filter(|(name, _)| is_comparable(name))
-        .collect();
+    let lists = lists();
     let mut cases = Vec::new();
     for (on, bytes) in frames::acted_on() {
         let Some(key) = make.key(&on) else { continue };
         for (at, (name, list)) in lists.iter().enumerate() {
-            let is_last = list.last().and_then(Node::number) == Some(action::DROP);
-            if is_last || !packets::leaves_some(&bytes, list, false) {
+            if !packets::leaves_some(&bytes, list, false) {
                 continue;
             }
             let list = [list.as_slice(), &[output(2), show(), output(3)]].concat();

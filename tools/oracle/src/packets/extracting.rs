@@ -1,6 +1,7 @@
 //! Class `extract`: packets that no flow matches. What comes up shows the key that was read from them.
 
-use super::tell::{arrives, case};
+use super::offloading::{self, Left};
+use super::tell::{arrives, arrives_with, case};
 use super::{Case, frames};
 use crate::families::Families;
 use crate::generate::random::Random;
@@ -11,6 +12,9 @@ pub fn cases(_: &Families) -> Vec<Case> {
     let all = frames::all();
     for (name, bytes) in &all {
         cases.push(case(format!("extract/{name}"), [arrives(1, bytes)]));
+    }
+    for Left { name, header, bytes } in offloading::frames() {
+        cases.push(case(format!("extract/{name}"), [arrives_with(1, header, &bytes)]));
     }
     for (name, bytes) in frames::acted_on() {
         let end = bytes.len().min(14 + 90);

@@ -24,6 +24,9 @@ pub fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
             58 | 1 => 2,
             _ => return bytes,
         };
+    if bytes.len() < place + 2 {
+        return bytes;
+    }
     bytes[place..place + 2].fill(0);
     let value = match proto {
         1 => sum(&bytes[at..]),

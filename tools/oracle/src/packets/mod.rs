@@ -16,10 +16,13 @@ mod frames;
 mod golden;
 mod known;
 mod observe;
+mod offloading;
 mod paced;
 mod report;
 mod run;
 mod tell;
+mod tracking;
+mod troubling;
 
 pub use golden::{Recording, read, write};
 pub use paced::Paced;
@@ -70,7 +73,14 @@ pub fn extraction(families: &Families) -> Vec<Case> {
 /// All other cases.
 pub fn all(families: &Families, keys: &Keys) -> Vec<Case> {
     let make = tell::Make::new(families, keys);
-    [acting::forward(&make), acting::cases(&make)].concat()
+    [
+        acting::forward(&make),
+        acting::cases(&make),
+        offloading::cases(&make),
+        tracking::cases(&make),
+        troubling::cases(&make),
+    ]
+    .concat()
 }
 
 /// The keys in what Linux told of [`extraction`].

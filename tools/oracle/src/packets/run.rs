@@ -38,6 +38,9 @@ pub const MISS_PORTID: u32 = 7005;
 /// The portid for USERSPACE actions.
 pub const ACTION_PORTID: u32 = 7006;
 
+/// The portid of who else may be told of misses.
+pub const OTHER_PORTID: u32 = 7007;
+
 /// Large enough for every datagram.
 const BUFFER: usize = 65_536;
 /// How many cases a kernel is given at once.

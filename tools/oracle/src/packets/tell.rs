@@ -6,7 +6,7 @@ use crate::families::Families;
 use crate::generate::message::{Message, Node, leaf, nest, u32};
 use pfnl_oracle_agent::hex;
 use pfnl_proto::msg::NLM_F_CREATE;
-use pfnl_proto::ovs::{action, cmd, flow, key, userspace};
+use pfnl_proto::ovs::{action, cmd, flow, key, packet, packet_cmd, userspace};
 use pfnl_proto::{Attrs, Writer};
 use pfnl_rawio::VnetHeader;
 
@@ -38,6 +38,16 @@ impl<'a> Make<'a> {
         let mut nodes = vec![leaf(flow::KEY, key), nest(flow::ACTIONS, &action::TABLE, actions)];
         nodes.extend(mask.map(|mask| leaf(flow::MASK, mask)));
         self.request(&message.with(nodes))
+    }
+
+    /// Sends a packet through actions.
+    pub fn execute(&self, bytes: &[u8], metadata: Vec<Node>, actions: impl Into<Vec<Node>>) -> Do {
+        let message = Message::new("ovs_packet", &packet::TABLE, packet_cmd::EXECUTE, Some(DATAPATH));
+        self.request(&message.with([
+            leaf(packet::PACKET, bytes),
+            nest(packet::KEY, &key::TABLE, metadata),
+            nest(packet::ACTIONS, &action::TABLE, actions),
+        ]))
     }
 }
 

@@ -359,7 +359,8 @@ proptest! {
         with_ports in any::<bool>(),
     ) {
         let proto = if v6 && proto == 1 { 58 } else { proto };
-        let payload = if proto == 132 { [&[1u8][..], &payload].concat() } else { payload };
+        let init = [1, 0, 0, 4 + payload.len() as u8];
+        let payload = if proto == 132 { [&init[..], &payload].concat() } else { payload };
         let spec = fixed_spec(v6, proto, ports, payload, no_csum);
         let icmp = matches!(proto, 1 | 58);
         let mut frame = if icmp { echo(&spec, false) } else { spec.bytes() };

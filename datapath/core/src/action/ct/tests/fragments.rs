@@ -41,8 +41,8 @@ fn long(v6: bool, len: usize) -> Spec {
 #[test]
 fn any_order_makes_the_packet_whole_and_it_leaves_in_fragments() {
     for v6 in [false, true] {
-        let spec = long(v6, 3000);
-        let cut = pieces(&spec, &[1000, 1800, 2400]);
+        let spec = long(v6, 4400);
+        let cut = pieces(&spec, &[1400, 2800, 4200]);
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
             let (dp, [_, out, _]) = datapath();
             let mut last = None;
@@ -59,7 +59,7 @@ fn any_order_makes_the_packet_whole_and_it_leaves_in_fragments() {
             }
             let (key, sent) = last.unwrap();
             assert_eq!((key.ct_state, key.ip_frag, key.tp_dst.get()), (TRACKED | NEW, FRAG_NONE, 2000));
-            // The longest fragment has 1000 bytes of payload; so have those that leave.
+            // The longest fragment has 1400 bytes of payload; so have those that leave.
             let longest = cut[0].len();
             assert!(sent.iter().all(|(frame, _)| frame.len() <= longest), "{v6}");
             assert_eq!(sent.len(), 4);
