@@ -158,8 +158,18 @@ impl Queue {
 
     /// The user has read blocks.
     pub(crate) fn settle(&mut self, settled: Settled) {
+        self.account(settled);
+        self.relax();
+    }
+
+    /// As [`Queue::settle`], without an end to congestion: that is for who has put there what comes next.
+    pub(crate) fn account(&mut self, settled: Settled) {
         self.rmem = self.rmem.saturating_sub(settled.charge);
         self.buffer = self.buffer.max(settled.buffer);
+    }
+
+    /// An empty queue is congested no more.
+    pub(crate) fn relax(&mut self) {
         if self.rmem == 0 && self.blocks.is_empty() {
             self.congested = false;
         }

@@ -253,6 +253,7 @@ fn begin_dump<P: Platform>(
     family: FamilyInfo,
     seq: u32,
 ) -> Result<(), Error> {
+    socket.settle();
     let style = socket.binding.lock().options.ack_style();
     let state = DumpState { dump: Some(dump), family, seq, portid: socket.portid(), style, ended: None };
     *socket.dump.lock() = Some(state);

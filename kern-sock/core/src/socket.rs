@@ -232,15 +232,18 @@ impl<P: Platform> Socket<P> {
 
     /// The user has read what was charged so much, into a buffer of that size: a dump may go on.
     pub fn read(&self, charge: usize, buffer: usize) {
+        let is_dumping = self.dump_running();
         let go_on = {
             let mut queue = self.0.queue.lock();
-            queue.settle(Settled { charge, buffer });
-            queue.settle(self.0.delivery.settle());
-            queue.has_room_for_dump()
+            queue.account(Settled { charge, buffer });
+            queue.account(self.0.delivery.settle());
+            is_dumping && queue.has_room_for_dump()
         };
-        if go_on && self.dump_running() {
+        if go_on {
             request::continue_dump(&self.0);
         }
+        // Last: where a dump goes on the queue has not been empty.
+        self.0.queue.lock().relax();
     }
 
     /// Whether a dump has more to give than is queued.
@@ -463,10 +466,15 @@ impl<P: Platform> State<P> {
         self.delivery.wake();
     }
 
+    /// Notes what the user has read by now; an empty queue is congested no more.
+    pub(crate) fn settle(&self) {
+        self.queue.lock().settle(self.delivery.settle());
+    }
+
     /// The largest receive buffer the user has offered.
     pub(crate) fn buffer(&self) -> usize {
         let mut queue = self.queue.lock();
-        queue.settle(self.delivery.settle());
+        queue.account(self.delivery.settle());
         queue.buffer
     }
 
