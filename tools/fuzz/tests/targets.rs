@@ -108,7 +108,7 @@ fn run(name: &str) {
             count += 1;
         }
     }
-    let _ = count;
+    assert!(count > 0, "no inputs are kept in fuzz/corpus/{name}");
     let (cases, seed) = (variable("PFNL_FUZZ_CASES", 300), variable("PFNL_FUZZ_SEED", 1));
     for case in 0..cases {
         let bytes = input(name, nth(seed, case));
