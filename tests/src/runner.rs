@@ -78,39 +78,51 @@ fn outside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What came of a test.
+enum Attempt {
+    Passed,
+    Skipped,
+    Failed,
+}
+
+/// Runs a test and says what came of it.
+fn attempt((name, test): &Test) -> Attempt {
+    let began = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|_| anyhow::bail!("panicked"));
+    let took = began.elapsed().as_secs_f32();
+    let Err(error) = result else {
+        println!("test {name} ... ok ({took:.1} s)");
+        return Attempt::Passed;
+    };
+    if let Some(reason) = error.downcast_ref::<Skip>() {
+        println!("test {name} ... skipped: {reason}");
+        return Attempt::Skipped;
+    }
+    println!("test {name} ... FAILED ({took:.1} s)\n    {}", format!("{error:#}").replace('\n', "\n    "));
+    Attempt::Failed
+}
+
 fn inside(tests: &[Test], args: &[String]) -> Result<ExitCode> {
     sandbox::prepare()?;
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     let named = |name: &str| filters.iter().any(|filter| name.contains(filter.as_str()));
     let wanted = |name: &str| named(name) || filters.is_empty() && !is_long(name);
     let (mut passed, mut failed, mut skipped) = (0, Vec::new(), 0);
-    for (name, test) in tests.iter().filter(|(name, _)| wanted(name)) {
-        let began = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(test)).unwrap_or_else(|_| anyhow::bail!("panicked"));
-        let took = began.elapsed().as_secs_f32();
-        match result {
-            Ok(()) => {
-                passed += 1;
-                println!("test {name} ... ok ({took:.1} s)");
-            }
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(reason) => {
-                    skipped += 1;
-                    println!("test {name} ... skipped: {reason}");
-                }
-                None => {
-                    println!(
-                        "test {name} ... FAILED ({took:.1} s)\n    {}",
-                        format!("{error:#}").replace('\n', "\n    ")
-                    );
-                    failed.push(name);
-                }
-            },
+    for test in tests.iter().filter(|(name, _)| wanted(name)) {
+        match attempt(test) {
+            Attempt::Passed => passed += 1,
+            Attempt::Skipped => skipped += 1,
+            Attempt::Failed => failed.push(test),
         }
     }
-    for name in &failed {
-        println!("failed: {name}");
-    }
+    // Daemons and pings on a busy machine: what fails once and not again is no fault of pfnl's that a test could show, but it
+    // is told.
+    let unsteady =
+        failed.extract_if(.., |test| matches!(attempt(test), Attempt::Passed)).map(|(name, _)| name);
+    let unsteady: Vec<_> = unsteady.collect();
+    passed += unsteady.len();
+    unsteady.iter().for_each(|name| println!("passed at the second attempt: {name}"));
+    failed.iter().for_each(|(name, _)| println!("failed twice: {name}"));
     let checks = client::checks();
     let by_program: Vec<String> = checks.iter().map(|(client, count)| format!("{client} {count}")).collect();
     println!("\nreal-client checks: {} ({})", checks.values().sum::<usize>(), by_program.join(", "));
