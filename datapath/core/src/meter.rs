@@ -98,13 +98,6 @@ impl<P: Platform> Meter<P> {
         (bucket.all, bucket.exceeded, bucket.used)
     }
 
-    /// Takes over what another meter of the same number has counted.
-    pub fn keep_stats(&self, old: &Meter<P>) {
-        let (all, exceeded, used) = old.stats();
-        let mut bucket = self.bucket.lock();
-        (bucket.all, bucket.exceeded, bucket.used) = (all, exceeded, used);
-    }
-
     /// A packet comes by: whether it may go on.
     pub(crate) fn pass(&self, len: usize) -> bool {
         self.pass_at(len, now_ms::<P>())
