@@ -232,6 +232,8 @@ impl OuterSender {
         if v6 {
             set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, &libc::IPV6_PMTUDISC_DO)?;
             set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, &1)?;
+            // A tunnel's packets have no flow label, as Linux's; a socket's would (net.ipv6.auto_flowlabels).
+            set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_AUTOFLOWLABEL, &0)?;
         } else {
             let discover = if fragment { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_DO };
             set_option(fd.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &discover)?;

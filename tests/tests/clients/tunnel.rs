@@ -162,7 +162,13 @@ fn over_ipv6() -> Result<()> {
             let tunnel = format!("tun_id=0x2a,{src}ipv6_dst=fd08::{},ttl=64,flags({flags})", 3 - end.number);
             end.connect(&tunnel, "")?;
         }
+        let capture = ["tcpdump", "-n", "-l", "-v", "-c", "2", "-i", "u1", "ip6 proto 17 or ip6 proto 47"];
+        let mut tcpdump = client::start(&[], &capture)?;
+        tcpdump.says("listening on")?;
         ends.ping()?;
+        let seen = tcpdump.finish(LIMIT)?;
+        seen.prints("hlim 64")?;
+        ensure!(!seen.stdout.contains("flowlabel"), "{kind}: a flow label{}", seen.said());
     }
     Ok(())
 }
