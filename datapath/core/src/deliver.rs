@@ -85,6 +85,9 @@ pub(crate) fn flow_hash<Pk: Packet>(key: &FlowKey, packet: &Pk) -> u32 {
     }
 }
 
+/// Tags that labels are looked for behind.
+const MAX_TAGS: usize = 8;
+
 /// Whether a label stands behind a packet's link layer header.
 fn is_labelled<Pk: Packet>(inside: Inside, packet: &mut Pk) -> Result<bool> {
     let (mut kind, mut end) = match inside {
@@ -93,7 +96,10 @@ fn is_labelled<Pk: Packet>(inside: Inside, packet: &mut Pk) -> Result<bool> {
             (header::<Ethernet, Pk>(packet, 0)?.map_or(0, |ethernet| ethernet.ethertype.get()), ETH_HLEN)
         }
     };
-    while is_vlan(kind) && end > 0 {
+    for _ in 0..MAX_TAGS {
+        if !is_vlan(kind) || inside != Inside::Ethernet {
+            break;
+        }
         kind = header::<Tag, Pk>(packet, end)?.map_or(0, |tag| tag.ethertype.get());
         end = end.saturating_add(VLAN_HLEN);
     }
@@ -108,8 +114,10 @@ fn send<P: Platform, Pk: Packet>(
     mut packet: Pk,
 ) -> Result<()> {
     let port = vport.port();
-    // As on Linux, a device does nothing to packets with labels.
-    let features = if is_labelled(inside, &mut packet)? { Features::default() } else { port.features() };
+    // As on Linux, a device does nothing to packets with labels. Most have nothing left to do, and are not looked at.
+    let left = packet.offload().csum.is_some() || packet.offload().gso.is_some();
+    let labelled = left && is_labelled(inside, &mut packet)?;
+    let features = if labelled { Features::default() } else { port.features() };
     let hand_over = |packet| match through {
         Some((tunnel, hash)) => port.send_through(packet, inside, tunnel, hash),
         None => port.send(packet),

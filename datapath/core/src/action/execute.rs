@@ -48,7 +48,7 @@ pub(crate) fn receive<P: Platform, Pk: Packet, U: Upcall<P, Pk>>(
             (key.mac_proto, key.eth_type) = (MAC_NONE, Be16::new(ethertype));
         }
     }
-    if packet.len() < ETH_HLEN {
+    if packet.len() < tunnel.map_or(ETH_HLEN, |(_, inside)| inside.header_len()) {
         return vport.count_rx_error();
     }
     // One whose service header is not in order goes, and is nobody's error, as on Linux.

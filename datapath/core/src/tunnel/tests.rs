@@ -424,6 +424,10 @@ fn a_tunnel_port_needs_to_be_told_where_to() {
     dp.receive_tunnelled(&User::enter(), 8, &key(6), Inside::Network(0x0800), ip());
     let up = dp.upper().take().remove(0).key;
     assert_eq!((up.mac_proto, up.eth_type.get(), up.ip_proto), (crate::key::MAC_NONE, 0x0800, 6));
+    // It may be shorter than an Ethernet header.
+    let label = VecPacket::from_bytes(&[0, 0x10, 0x01, 64]).unwrap();
+    dp.receive_tunnelled(&User::enter(), 8, &key(6), Inside::Network(0x8847), label);
+    assert_eq!(dp.upper().take().remove(0).key.mpls_labels, 1);
     two.take();
 }
 
