@@ -172,6 +172,9 @@ fn show_smaller(player: &mut Player, choices: &[u8]) {
 
 /// The kernel says no families: there is nobody.
 fn nobody<T>(families: &[T]) -> Result<()> {
-    ensure!(!families.is_empty(), "there are no such families");
+    ensure!(
+        !families.is_empty(),
+        "none of these families is there; `pfnl status` names those of a host, `genl ctrl list` those of a kernel"
+    );
     Ok(())
 }
